@@ -1,0 +1,454 @@
+"""Every exception of the library, in one tree.
+
+```text
+TinyLLMError
+├── ActorError                     something happened to an actor; `.path` says which
+│   ├── ActorFailed                its handler raised; `.cause` is what it raised
+│   ├── ActorStopped               it is stopped, or stopped before it answered
+│   ├── StartFailed                its constructor or `started()` raised
+│   ├── AskTimeout                 no answer in time (also a TimeoutError)
+│   ├── AskDeadlock                the ask would have waited for itself
+│   ├── MailboxFull                its mailbox has no room
+│   ├── MessageDiscarded           an overflow policy, a TTL or a cap dropped the message
+│   ├── Unresponsive               it did not stop when cancelled
+│   ├── ForeignCancellation        a library cancelled what its handler awaited
+│   ├── RestartLimitExceeded       its children failed more often than its supervisor allows
+│   ├── InvalidTransition          its state machine has no such edge
+│   ├── NameTaken                  a sibling has that name already
+│   └── UnknownActor               no actor at that path (also a LookupError)
+├── SystemClosed                   the actor system is closed or closing
+├── ConfigurationError             what was asked for cannot be set up (also a ValueError)
+│   ├── UnknownModel               no adapter knows that model name
+│   ├── MissingCredential          a key that the provider needs is not set
+│   └── MissingDependency          an optional package is not installed
+├── ModelError                     a model call failed; `.retryable`, `.retry_after`, `.output_started`
+│   ├── RateLimited                too many requests or tokens for now
+│   ├── QuotaExceeded              the account has no credit or quota left
+│   ├── Overloaded                 the provider cannot serve now (5xx)
+│   ├── ModelUnavailable           the provider cannot be reached
+│   ├── ModelTimeout               the provider was silent for too long (also a TimeoutError)
+│   ├── ContextWindowExceeded      the request is longer than the model's context
+│   ├── AuthenticationFailed       the provider refused the credentials
+│   ├── RequestRejected            the provider refused the request (4xx, content policy)
+│   ├── MalformedResponse          the provider answered something that cannot be understood
+│   └── StreamInterrupted          the answer broke off in the middle
+├── ToolError                      a tool call failed; the model is told
+│   ├── UnknownTool                the model asked for a tool that it was not given
+│   ├── InvalidArguments           the arguments do not fit the tool's schema
+│   ├── ToolTimeout                the tool took too long (also a TimeoutError)
+│   └── ToolRetry                  raised by a tool: the model should try again, differently
+├── FunctionFailed                 `unwrap()` of an error dictionary; `.result` is the dictionary
+└── RunStopped                     an agent's run ended at a limit
+    └── StepLimitExceeded          it needed more model calls than it may make
+```
+
+Messages name the value that was wrong with `repr` and say what to do. No message holds a secret.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "ActorError",
+    "ActorFailed",
+    "ActorStopped",
+    "AskDeadlock",
+    "AskTimeout",
+    "AuthenticationFailed",
+    "ConfigurationError",
+    "ContextWindowExceeded",
+    "ForeignCancellation",
+    "FunctionFailed",
+    "InvalidArguments",
+    "InvalidTransition",
+    "MailboxFull",
+    "MalformedResponse",
+    "MessageDiscarded",
+    "MissingCredential",
+    "MissingDependency",
+    "ModelError",
+    "ModelTimeout",
+    "ModelUnavailable",
+    "NameTaken",
+    "Overloaded",
+    "QuotaExceeded",
+    "RateLimited",
+    "RequestRejected",
+    "RestartLimitExceeded",
+    "RunStopped",
+    "StartFailed",
+    "StepLimitExceeded",
+    "StreamInterrupted",
+    "SystemClosed",
+    "TinyLLMError",
+    "ToolError",
+    "ToolRetry",
+    "ToolTimeout",
+    "UnknownActor",
+    "UnknownModel",
+    "UnknownTool",
+    "Unresponsive",
+]
+
+
+class TinyLLMError(Exception):
+    """The base of every error that this library raises on purpose."""
+
+
+# --- actors ---------------------------------------------------------------------------------------
+
+
+class ActorError(TinyLLMError):
+    """Something happened to an actor.
+
+    Attributes:
+        path: where the actor is in the tree, such as `"service/counter"`.
+    """
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class ActorFailed(ActorError):
+    """The handler raised while it worked on this message.
+
+    Attributes:
+        cause: what the handler raised; also `__cause__`.
+    """
+
+    def __init__(self, path: str, cause: BaseException) -> None:
+        super().__init__(path, f"actor {path!r} failed: {type(cause).__name__}: {cause}")
+        self.cause = cause
+        self.__cause__ = cause
+
+
+class ActorStopped(ActorError):
+    """The actor is stopped, or stopped before it answered.
+
+    Attributes:
+        message: the message that was not handled, if there was one.
+    """
+
+    def __init__(self, path: str, detail: str = "it is stopped", message: object = None) -> None:
+        super().__init__(path, f"actor {path!r} cannot answer: {detail}")
+        self.message = message
+
+
+class StartFailed(ActorError):
+    """The constructor or `started()` raised, so there is no actor.
+
+    Attributes:
+        cause: what it raised; also `__cause__`.
+    """
+
+    def __init__(self, path: str, cause: BaseException) -> None:
+        super().__init__(path, f"actor {path!r} did not start: {type(cause).__name__}: {cause}")
+        self.cause = cause
+        self.__cause__ = cause
+
+
+class AskTimeout(ActorError, TimeoutError):
+    """The answer did not come in time; the callee's work on it was cancelled.
+
+    Attributes:
+        timeout: how long the asker was willing to wait, in seconds.
+    """
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__(path, f"actor {path!r} did not answer within {timeout:g} s")
+        self.timeout = timeout
+
+
+class AskDeadlock(ActorError):
+    """The ask would have closed a cycle of actors that wait for one another.
+
+    Attributes:
+        cycle: the paths in the order in which they wait; the first is also the last.
+    """
+
+    def __init__(self, cycle: Sequence[str]) -> None:
+        super().__init__(cycle[-1], "this ask would wait for itself: " + " → ".join(map(repr, cycle)))
+        self.cycle = tuple(cycle)
+
+
+class MailboxFull(ActorError):
+    """The mailbox holds as many messages as it may, and its policy is to say so.
+
+    Attributes:
+        capacity: how many messages it may hold.
+        message: the message that was refused.
+    """
+
+    def __init__(self, path: str, capacity: int, message: object = None) -> None:
+        super().__init__(path, f"mailbox of {path!r} is full ({capacity} messages); slow down, or raise its capacity")
+        self.capacity = capacity
+        self.message = message
+
+
+class MessageDiscarded(ActorError):
+    """The message was dropped before it was handled.
+
+    Attributes:
+        reason: `"drop_oldest"`, `"drop_newest"`, `"expired"` or `"poison"`.
+        message: the message that was dropped.
+    """
+
+    def __init__(self, path: str, reason: str, message: object = None) -> None:
+        super().__init__(path, f"message to {path!r} was discarded: {reason}")
+        self.reason = reason
+        self.message = message
+
+
+class Unresponsive(ActorError):
+    """The actor was cancelled and did not stop; it was abandoned.
+
+    Attributes:
+        waited: how long its supervisor waited, in seconds.
+    """
+
+    def __init__(self, path: str, waited: float) -> None:
+        super().__init__(
+            path, f"actor {path!r} did not stop within {waited:g} s of being cancelled; its handler swallows cancellation"
+        )
+        self.waited = waited
+
+
+class ForeignCancellation(ActorError):
+    """A library cancelled a future that the handler awaited; nobody asked for the handler to be cancelled."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, f"what the handler of {path!r} awaited was cancelled by somebody else")
+
+
+class RestartLimitExceeded(ActorError):
+    """Children failed more often than their supervisor allows, so the supervisor failed too.
+
+    Attributes:
+        child: the path of the child that failed last.
+        max_restarts: how many restarts are allowed in one window.
+        period: the length of the window, in seconds.
+        cause: the last failure; also `__cause__`.
+    """
+
+    def __init__(self, path: str, child: str, max_restarts: int, period: float, cause: BaseException | None) -> None:
+        why = "" if cause is None else f"; last cause: {type(cause).__name__}: {cause}"
+        super().__init__(path, f"{child!r} failed beyond {max_restarts} restarts in {period:g} s under {path!r}{why}")
+        self.child = child
+        self.max_restarts = max_restarts
+        self.period = period
+        self.cause = cause
+        self.__cause__ = cause
+
+
+class InvalidTransition(ActorError):
+    """The state machine has no edge for this event in this state; the state stays as it was.
+
+    Attributes:
+        state: the state the machine is in.
+        event: the event that came.
+    """
+
+    def __init__(self, path: str, state: object, event: object) -> None:
+        super().__init__(path, f"{path!r} has no transition for {event!s} in state {state!s}")
+        self.state = state
+        self.event = event
+
+
+class NameTaken(ActorError):
+    """A sibling has that name already."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, f"there is an actor at {path!r} already; choose another name, or stop that one first")
+
+
+class UnknownActor(ActorError, LookupError):
+    """No actor lives at that path."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, f"no actor at {path!r}; system.inspect() shows those there are")
+
+
+class SystemClosed(TinyLLMError):
+    """The actor system is closed or closing, and takes nothing new."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"actor system {name!r} is not running; use it inside `async with ActorSystem(…)`")
+        self.name = name
+
+
+# --- set-up ---------------------------------------------------------------------------------------
+
+
+class ConfigurationError(TinyLLMError, ValueError):
+    """What was asked for cannot be set up as it was written."""
+
+
+class UnknownModel(ConfigurationError):
+    """No adapter knows that model name."""
+
+
+class MissingCredential(ConfigurationError):
+    """A key that the provider needs is not set."""
+
+
+class MissingDependency(ConfigurationError, ImportError):
+    """An optional package is not installed; the message holds the command that installs it."""
+
+
+# --- models ---------------------------------------------------------------------------------------
+
+
+class ModelError(TinyLLMError):
+    """A model call failed.
+
+    Attributes:
+        retryable: the same request may succeed later.
+        retry_after: seconds that the provider asks to wait, if it said so.
+        output_started: part of the answer had arrived.
+        partial: the text that had arrived.
+        status: the HTTP status, if there was one.
+        model: the model that was called.
+    """
+
+    default_retryable = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+        output_started: bool = False,
+        partial: str = "",
+        status: int | None = None,
+        model: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.retryable = self.default_retryable if retryable is None else retryable
+        self.retry_after = retry_after
+        self.output_started = output_started
+        self.partial = partial
+        self.status = status
+        self.model = model
+
+
+class RateLimited(ModelError):
+    """Too many requests or tokens for now (429)."""
+
+    default_retryable = True
+
+
+class QuotaExceeded(ModelError):
+    """The account has no credit or quota left; waiting does not help."""
+
+
+class Overloaded(ModelError):
+    """The provider cannot serve now (500, 502, 503, 504, 529)."""
+
+    default_retryable = True
+
+
+class ModelUnavailable(ModelError):
+    """The provider cannot be reached: refused, reset or unresolved before an answer came."""
+
+    default_retryable = True
+
+
+class ModelTimeout(ModelError, TimeoutError):
+    """The provider was silent for longer than the idle time-out."""
+
+    default_retryable = True
+
+
+class ContextWindowExceeded(ModelError):
+    """The request is longer than the model's context."""
+
+
+class AuthenticationFailed(ModelError):
+    """The provider refused the credentials (401, 403)."""
+
+
+class RequestRejected(ModelError):
+    """The provider refused the request (other 4xx, content policy)."""
+
+
+class MalformedResponse(ModelError):
+    """The provider answered something that cannot be understood."""
+
+    default_retryable = True
+
+
+class StreamInterrupted(ModelError):
+    """The answer broke off in the middle; `partial` holds what had arrived."""
+
+    default_retryable = True
+
+
+# --- tools ----------------------------------------------------------------------------------------
+
+
+class ToolError(TinyLLMError):
+    """A tool call failed; the model is told the message, so it must hold no secret.
+
+    Attributes:
+        tool: the name of the tool.
+    """
+
+    def __init__(self, tool: str, message: str) -> None:
+        super().__init__(message)
+        self.tool = tool
+
+
+class UnknownTool(ToolError):
+    """The model asked for a tool that it was not given."""
+
+
+class InvalidArguments(ToolError):
+    """The arguments do not fit the tool's schema."""
+
+
+class ToolTimeout(ToolError, TimeoutError):
+    """The tool took longer than its time-out; its work was cancelled."""
+
+
+class ToolRetry(ToolError):
+    """Raised by a tool: the model should call it again with other arguments; the message says how."""
+
+    def __init__(self, message: str, *, tool: str = "") -> None:
+        super().__init__(tool, message)
+
+
+# --- functions and agents -------------------------------------------------------------------------
+
+
+class FunctionFailed(TinyLLMError):
+    """An error dictionary, raised by whoever prefers exceptions.
+
+    Attributes:
+        result: the whole dictionary.
+    """
+
+    def __init__(self, result: Any) -> None:
+        super().__init__(str(result.get("message", "the function failed")))
+        self.result = result
+
+
+class RunStopped(TinyLLMError):
+    """An agent's run ended at a limit; what was done until then is kept."""
+
+
+class StepLimitExceeded(RunStopped):
+    """The run needed more model calls than it may make.
+
+    Attributes:
+        max_steps: how many it may make.
+    """
+
+    def __init__(self, max_steps: int) -> None:
+        super().__init__(f"the run reached its limit of {max_steps} model calls; raise max_steps or simplify the task")
+        self.max_steps = max_steps

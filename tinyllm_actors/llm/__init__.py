@@ -1,0 +1,1 @@
+"""Language models: messages, the port to a model, and the Function that calls one."""

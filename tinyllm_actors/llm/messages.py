@@ -1,0 +1,134 @@
+"""What is said to a model and what it says: messages with the wire form of OpenAI's chat API.
+
+The structs encode to that wire form as they are (`msgspec.json.encode(message)`), so a long history costs one
+pass of a C encoder per call and nothing is copied.
+
+```python
+>>> import msgspec
+>>> msgspec.json.encode(UserMessage("hello"))
+b'{"role":"user","content":"hello"}'
+
+```
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+__all__ = [
+    "AssistantMessage",
+    "ContentPart",
+    "FilePart",
+    "FunctionCall",
+    "ImagePart",
+    "Message",
+    "SystemMessage",
+    "TextPart",
+    "ToolCall",
+    "ToolMessage",
+    "UserMessage",
+    "decode_message",
+    "decode_messages",
+]
+
+
+class TextPart(msgspec.Struct, tag_field="type", tag="text", frozen=True):
+    """A piece of text inside a message of several parts."""
+
+    text: str
+
+
+class ImagePart(msgspec.Struct, tag_field="type", tag="image_url", frozen=True):
+    """A picture: `image_url` is `{"url": "https://…" or "data:image/png;base64,…", "detail": …}`."""
+
+    image_url: dict[str, str]
+
+
+class FilePart(msgspec.Struct, tag_field="type", tag="file", frozen=True):
+    """A file: `file` is `{"file_data": "data:…;base64,…", "filename": …}` or `{"file_id": …}`."""
+
+    file: dict[str, str]
+
+
+ContentPart: TypeAlias = TextPart | ImagePart | FilePart
+
+
+class SystemMessage(msgspec.Struct, tag_field="role", tag="system", frozen=True):
+    """Standing instructions."""
+
+    content: str
+
+
+class UserMessage(msgspec.Struct, tag_field="role", tag="user", frozen=True, omit_defaults=True):
+    """What the user said."""
+
+    content: str | list[ContentPart]
+    name: str | None = None
+
+
+class FunctionCall(msgspec.Struct, frozen=True):
+    """Which function, with which arguments (JSON text, exactly as the model wrote it)."""
+
+    name: str
+    arguments: str = "{}"
+
+
+class ToolCall(msgspec.Struct, tag_field="type", tag="function", frozen=True):
+    """A call that the model asks for; its result goes back under the same `id`."""
+
+    id: str
+    function: FunctionCall
+
+    @property
+    def name(self) -> str:
+        """The name of the tool."""
+        return self.function.name
+
+    @property
+    def arguments(self) -> str:
+        """The arguments as JSON text."""
+        return self.function.arguments
+
+
+class AssistantMessage(msgspec.Struct, tag_field="role", tag="assistant", frozen=True, omit_defaults=True):
+    """What the model said: text, tool calls, or both.
+
+    `reasoning_content` is the model's thinking where the provider shows it. It is kept apart from the answer.
+    """
+
+    content: str | None = None
+    tool_calls: list[ToolCall] = msgspec.field(default_factory=list[ToolCall])
+    reasoning_content: str | None = None
+    refusal: str | None = None
+
+
+class ToolMessage(msgspec.Struct, tag_field="role", tag="tool", frozen=True, omit_defaults=True):
+    """The result of one tool call."""
+
+    tool_call_id: str
+    content: str
+    name: str | None = None
+
+
+Message: TypeAlias = SystemMessage | UserMessage | AssistantMessage | ToolMessage
+
+
+
+def decode_message(value: Any) -> Message:
+    """Return the message that a dictionary in the wire form holds.
+
+    Raises:
+        msgspec.ValidationError: it is no such dictionary; the message names the place.
+    """
+    return msgspec.convert(value, Message)
+
+
+def decode_messages(values: Any) -> list[Message]:
+    """Return the messages that a list of dictionaries in the wire form holds.
+
+    Raises:
+        msgspec.ValidationError: it is no such list; the message names the place.
+    """
+    return msgspec.convert(values, list[Message])
