@@ -20,7 +20,7 @@ from tinyllm_actors.errors import ForeignCancellation
 from tinyllm_actors.integrations._asyncio_bridge import Bridge, acquire_bridge, open_bridge
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
 pytestmark = pytest.mark.anyio
 
@@ -351,12 +351,16 @@ async def test_two_readers_of_one_stream_are_refused(anyio_backend_name: str) ->
     """The second reader that waits is told so; asyncio says it in its own words."""
     if anyio_backend_name != "trio":
         pytest.skip("asyncio's generators refuse by themselves")
+
+    async def read(items: AsyncIterator[int]) -> None:
+        await anext(items)
+
     async with (
         open_bridge() as bridge,
         bridge.stream(Far().count_and_hang, 0) as items,
         anyio.create_task_group() as tasks,
     ):
-        tasks.start_soon(items.__anext__)
+        tasks.start_soon(read, items)
         await anyio.wait_all_tasks_blocked()
         with pytest.raises(anyio.BusyResourceError):
             await anext(items)
