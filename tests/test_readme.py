@@ -1,0 +1,54 @@
+"""The README: its program runs, and its commands are the ones that are checked."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_the_program_runs(backend: str, tmp_path: Path) -> None:
+    """The program prints a successful answer on both backends and warns of nothing."""
+    if backend == "trio":
+        pytest.importorskip("trio")
+    (program,) = _blocks("python")
+    assert program.count("anyio.run(main)") == 1
+    path = tmp_path / "program.py"
+    path.write_text(program.replace("anyio.run(main)", f"anyio.run(main, backend={backend!r})"), encoding="utf-8")
+    done = subprocess.run([sys.executable, "-W", "error", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "'status': 'success'" in done.stdout
+    assert "January 1st" in done.stdout
+
+
+def test_the_program_is_short() -> None:
+    """The program has at most 15 lines, blank ones included, none wider than the code of the package."""
+    (program,) = _blocks("python")
+    assert len(program.splitlines()) <= 15
+    assert max(map(len, program.splitlines())) <= 120
+
+
+def test_the_commands_are_single_lines() -> None:
+    """Two commands set everything up, each one line: the demo, then the tests."""
+    demo, tests = _blocks("sh")
+    assert demo.strip().endswith("tinyllm-actors demo")
+    assert "pytest" in tests
+    assert len(demo.splitlines()) == len(tests.splitlines()) == 1
+
+
+def test_the_test_command_is_the_one_of_ci() -> None:
+    """`.ci/run` runs the tests with the README's command."""
+    _, tests = _blocks("sh")
+    command = tests.strip().rpartition(".venv/bin/")[2]
+    assert command in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
