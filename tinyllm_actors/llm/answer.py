@@ -16,6 +16,7 @@ from tinyllm_actors.llm.wire import (
     WireMessage,
     arguments_of,
     convert_answer,
+    count_of,
     extras_of,
     finish_reason_of,
     text_of,
@@ -175,7 +176,7 @@ def completion_from_wire(
         finish_reason=settled_reason(choice.finish_reason, calls),
         model=answer.model if isinstance(answer.model, str) and answer.model else model,
         id=answer_id,
-        created=int(answer.created) if isinstance(answer.created, int | float) else 0,
+        created=count_of(answer.created),
         usage=usage_of(answer.usage),
         extra=extra,
     )

@@ -45,6 +45,7 @@ from tinyllm_actors.llm.wire import (
     as_list,
     as_object,
     convert_answer,
+    count_of,
     extras_of,
     finish_reason_of,
     is_complete_json,
@@ -339,11 +340,15 @@ class ChunkAssembler:
             self._id = chunk.id
         if isinstance(chunk.model, str) and not self._provider_model:
             self._provider_model = chunk.model
-        if isinstance(chunk.created, int | float) and not self._created:
-            self._created = int(chunk.created)
+        self._created = self._created or count_of(chunk.created)
 
     def _keep_extras(self, raw: Mapping[str, object] | bytes) -> None:
-        body: object = msgspec.json.decode(raw) if isinstance(raw, bytes) and raw else raw
+        body: object = raw
+        if isinstance(raw, bytes):
+            try:
+                body = msgspec.json.decode(raw)
+            except (msgspec.DecodeError, RecursionError):
+                return  # what the fields of a chunk do not need was never looked at
         if as_object(body):
             self._extra.update(extras_of(body))
 

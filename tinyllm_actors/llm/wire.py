@@ -27,6 +27,7 @@ __all__ = [
     "as_list",
     "as_object",
     "convert_answer",
+    "count_of",
     "decode_answer",
     "extras_of",
     "finish_reason_of",
@@ -188,7 +189,8 @@ def finish_reason_of(value: object) -> FinishReason:
     return _FINISH_REASONS.get(value.lower(), "unknown") if isinstance(value, str) else "unknown"
 
 
-def _count(value: object) -> int:
+def count_of(value: object) -> int:
+    """Return a count or a time in whole units; 0 when it is no sensible number."""
     return int(value) if isinstance(value, int | float) and 0 <= value < 2**53 else 0
 
 
@@ -196,8 +198,8 @@ def usage_of(value: object) -> Usage | None:
     """Return the tokens that a `usage` object counts, or None when there is none."""
     if not as_object(value):
         return None
-    prompt, completion = _count(value.get("prompt_tokens")), _count(value.get("completion_tokens"))
-    return Usage(prompt, completion, _count(value.get("total_tokens")) or prompt + completion)
+    prompt, completion = count_of(value.get("prompt_tokens")), count_of(value.get("completion_tokens"))
+    return Usage(prompt, completion, count_of(value.get("total_tokens")) or prompt + completion)
 
 
 def extras_of(body: Mapping[str, object]) -> dict[str, object]:

@@ -1,0 +1,104 @@
+"""A lean OpenAI-shaped server for benchmarks: it answers at once, or after a delay, and checks nothing.
+
+Run as a process of its own, it prints its port and ends when its standard input closes. The path says what to
+do: `/<delay in ms>/<chunks>/chat/completions`; without chunks in a streamed call the answer is one chunk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+
+PIECE = {
+    "id": "chatcmpl-bench-0000000001",
+    "object": "chat.completion.chunk",
+    "created": 1_700_000_000,
+    "model": "bench-1",
+    "system_fingerprint": "fp_44709d6fcb",
+}
+
+
+def _event(delta: dict[str, object], finish_reason: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+    return b"data: " + json.dumps({**PIECE, "choices": [choice]}).encode() + b"\n\n"
+
+
+_TEXT = _event({"content": " token"})
+_LAST = _event({}, "stop") + b"data: [DONE]\n\n"
+_BODY = json.dumps(
+    {
+        **PIECE,
+        "object": "chat.completion",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "January 1st is the birthday of the user."},
+                "logprobs": None,
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 12, "completion_tokens": 9, "total_tokens": 21},
+    }
+).encode()
+_PLAIN = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
+_STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def _chunked(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+class _Connection(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.buffer = b""
+        self.need = 0
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        if len(self.buffer) < self.need:
+            return
+        head, found, body = self.buffer.partition(b"\r\n\r\n")
+        if not found:
+            return
+        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+        self.need = len(head) + 4 + length
+        if len(self.buffer) < self.need:
+            return
+        self.buffer, self.need = b"", 0
+        _, delay, chunks, _ = head.partition(b" ")[2].split(b"/", 3)
+        streamed = b'"stream":true' in body or b'"stream": true' in body
+        answer = self._stream if streamed else self._plain
+        if int(delay):
+            asyncio.get_running_loop().call_later(int(delay) / 1000, answer, int(chunks))
+        else:
+            answer(int(chunks))
+
+    def _plain(self, chunks: int) -> None:
+        self.transport.write(_PLAIN)
+
+    def _stream(self, chunks: int) -> None:
+        """Send the chunks one by one, each in a packet of its own as a model would."""
+        self.transport.write(_STREAM)
+        self._next(chunks)
+
+    def _next(self, left: int) -> None:
+        if left:
+            self.transport.write(_chunked(_TEXT))
+            asyncio.get_running_loop().call_soon(self._next, left - 1)
+        else:
+            self.transport.write(_chunked(_LAST) + b"0\r\n\r\n")
+
+
+async def _main() -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(_Connection, "127.0.0.1", 0, backlog=4096)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+    server.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())

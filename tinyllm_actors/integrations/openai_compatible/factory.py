@@ -1,0 +1,69 @@
+"""Make the adapter from a model string and options."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+from tinyllm_actors.errors import ConfigurationError, MissingCredential, UnknownModel
+from tinyllm_actors.integrations.openai_compatible.model import OpenAICompatibleModel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["from_name"]
+
+_PREFIX = "openai_compatible/"
+_OWN = frozenset(inspect.signature(OpenAICompatibleModel.__init__).parameters) - {"self", "model", "options"}
+
+
+def from_name(name: str, options: Mapping[str, object]) -> OpenAICompatibleModel:
+    """Return the model that `"openai_compatible/<model>"` names.
+
+    Args:
+        name: the whole string; what follows the first `/` is the provider's name for the model.
+        options: the adapter's own arguments (`api_base`, `api_key`, `idle_timeout`, …); the others are for the
+            provider. Without `api_base`, `OPENAI_BASE_URL` is used. Without `api_key`, `OPENAI_API_KEY` is used, but
+            only for OpenAI itself and for `OPENAI_BASE_URL`: no other endpoint is sent a key that was not given to it.
+
+    Raises:
+        UnknownModel: the string has another form.
+        ConfigurationError: there is no address, or an option cannot be.
+        MissingCredential: there is no key for an endpoint that will want one.
+    """
+    model = name.removeprefix(_PREFIX)
+    if model == name or not model:
+        raise UnknownModel(f"{name!r} must be like 'openai_compatible/<the provider's name of the model>'")
+    own: dict[str, Any] = {key: value for key, value in options.items() if key in _OWN}
+    own["options"] = {key: value for key, value in options.items() if key not in _OWN}
+    given = own.get("api_base")
+    base = os.environ.get("OPENAI_BASE_URL") if given is None else given
+    if not base:
+        raise ConfigurationError(
+            f"{name!r} needs the address of its endpoint: give the option api_base='https://host/v1', or set "
+            "OPENAI_BASE_URL"
+        )
+    if not isinstance(base, str):
+        raise ConfigurationError(f"api_base must be a string like 'https://host/v1', not {base!r}")
+    own["api_base"] = base
+    if own.get("api_key") is None:
+        own["api_key"] = _key_for(name, base, from_environment=given is None, headers=own.get("headers"))
+    elif not isinstance(own["api_key"], str):
+        raise ConfigurationError(f"api_key must be a string, not a {type(own['api_key']).__name__}")
+    return OpenAICompatibleModel(model, **own)
+
+
+def _key_for(name: str, base: str, *, from_environment: bool, headers: object) -> str | None:
+    url = urlsplit(base)
+    if from_environment or url.hostname == "api.openai.com":
+        key = os.environ.get("OPENAI_API_KEY")
+        if key:
+            return key
+    if url.scheme == "http" or (isinstance(headers, dict) and cast("dict[str, str]", headers)):
+        return None  # a server nearby, or the key is in a header
+    raise MissingCredential(
+        f"{name!r} needs a key for {url.hostname}: give the option api_key, or set OPENAI_API_KEY together with "
+        "OPENAI_BASE_URL; an endpoint that wants none takes api_key=''"
+    )
