@@ -1,0 +1,26 @@
+"""Tools: functions that a model may ask for.
+
+A tool is a function with a name, a description and a JSON schema, all read from its signature and docstring. What the
+model writes is validated before the function sees it; what does not fit goes back as a message that the model can
+act on. Every run has a deadline, and every result a limit.
+
+If a function is only called by your own code, it needs no tool.
+
+```python
+>>> from tinyllm_actors import tool
+>>> @tool
+... def get_user_property(name: str) -> str:
+...     '''Look up a property of the current user.'''
+...     return {"birthday": "January 1st"}[name]
+>>> get_user_property.parameters["required"]
+['name']
+
+```
+"""
+
+from tinyllm_actors.tool.context import ToolContext
+from tinyllm_actors.tool.decorator import tool
+from tinyllm_actors.tool.definition import Tool
+from tinyllm_actors.tool.options import ToolOptions
+
+__all__ = ["Tool", "ToolContext", "ToolOptions", "tool"]

@@ -1,0 +1,140 @@
+"""Run a tool once: on the event loop or in a worker thread, with a deadline.
+
+A thread cannot be stopped from outside. When a call in a thread is cancelled or late, the caller goes on at once and
+the thread is left to finish for itself; its result is dropped, and it ends at its next `report`. Until then it keeps
+its place among the `MAX_THREADS`. Python waits for such threads at exit where the backend is asyncio, so a plain
+function that may hang for ever wants a time-out of its own inside.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from contextlib import aclosing, closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from anyio import CancelScope, CapacityLimiter, current_time, from_thread, to_thread
+from anyio.lowlevel import RunVar, checkpoint
+
+from tinyllm_actors.errors import ToolError, ToolRetry, ToolTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+
+    from tinyllm_actors.tool.context import ToolContext
+    from tinyllm_actors.tool.definition import Tool
+    from tinyllm_actors.tool.signature import CallKind
+
+__all__ = ["MAX_THREADS", "run_tool"]
+
+MAX_THREADS = 40
+"""Threads for tools in one event loop. They are counted apart from anyio's own, so that tools which hang do not
+keep files and name look-ups from working."""
+
+_limiter: RunVar[CapacityLimiter] = RunVar("tinyllm_actors.tool threads")
+
+
+async def run_tool(
+    tool: Tool[..., object], arguments: Mapping[str, object], context: ToolContext, limiter: CapacityLimiter | None
+) -> object:
+    """Run `tool` once and return what it gives in the end; `Tool.call` says how.
+
+    Raises:
+        ToolTimeout: it took too long.
+        ToolError: it tried to end the process.
+        TypeError: it is a method, and not that of an instance.
+        Exception: whatever it raised.
+    """
+    signature = tool.signature
+    if signature.unbound:
+        raise TypeError(f"tool {tool.name!r} is the method {signature.label}; take it from an instance")
+    started = current_time()
+    deadline = min(
+        math.inf if tool.timeout is None else started + tool.timeout,
+        math.inf if context.deadline is None else context.deadline,
+    )
+    threaded = tool.threaded and signature.kind in ("sync", "generator")
+    report = _report_from_thread(context.report) if threaded else context.report
+    values = dict(arguments)
+    if injected := tool.arguments.injected:
+        mine = replace(context, deadline=None if deadline == math.inf else deadline, report=report)
+        values.update(dict.fromkeys(injected, mine))
+    positional, keywords = signature.arrange(values)
+    call = functools.partial(tool.function, *positional, **keywords)
+    with CancelScope(deadline=deadline):
+        try:
+            if threaded:
+                return await _run_in_thread(call, signature.kind, report, limiter or _own_limiter())
+            return await _run_on_loop(call, signature.kind, report)
+        except ToolRetry as error:
+            error.tool = error.tool or tool.name
+            raise
+        except SystemExit as error:
+            raise ToolError(tool.name, f"tool {tool.name!r} tried to end the process") from error
+    seconds = max(0.0, deadline - started)
+    raise ToolTimeout(tool.name, f"tool {tool.name!r} did not finish within {seconds:.3g} s and was stopped")
+
+
+async def _run_on_loop(call: Callable[[], Any], kind: CallKind, report: Callable[[object], None]) -> object:
+    await checkpoint()  # so that a call which was cancelled or is too late does not start
+    if kind == "async_generator":
+        return await _drain_async(call(), report)
+    if kind == "async":
+        return await call()
+    return await _settle(_drain(call(), report) if kind == "generator" else call())
+
+
+async def _run_in_thread(
+    call: Callable[[], Any], kind: CallKind, report: Callable[[object], None], limiter: CapacityLimiter
+) -> object:
+    def run() -> object:
+        return _drain(call(), report) if kind == "generator" else call()
+
+    return await _settle(await to_thread.run_sync(run, abandon_on_cancel=True, limiter=limiter))
+
+
+async def _settle(result: object) -> object:
+    # A plain function may hand back a coroutine: a lambda around one, or a decorator that knows nothing of them.
+    return await result if inspect.isawaitable(result) else result
+
+
+def _report_from_thread(report: Callable[[object], None]) -> Callable[[object], None]:
+    """Return a `report` for a function in a worker thread; it calls `report` on the event loop.
+
+    In a call that was cancelled it raises the backend's cancellation, so that the function ends.
+    """
+
+    def send(progress: object) -> None:
+        from_thread.check_cancelled()
+        from_thread.run_sync(report, progress)
+
+    return send
+
+
+def _own_limiter() -> CapacityLimiter:
+    try:
+        return _limiter.get()
+    except LookupError:
+        _limiter.set(limiter := CapacityLimiter(MAX_THREADS))
+        return limiter
+
+
+def _drain(items: Generator[object, None, object], report: Callable[[object], None]) -> object:
+    last: object = None
+    with closing(items):
+        while True:
+            try:
+                last = next(items)
+            except StopIteration as stop:
+                return last if stop.value is None else stop.value
+            report(last)
+
+
+async def _drain_async(items: AsyncGenerator[object, None], report: Callable[[object], None]) -> object:
+    last: object = None
+    async with aclosing(items):
+        async for last in items:
+            report(last)
+    return last
