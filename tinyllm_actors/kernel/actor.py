@@ -1,0 +1,108 @@
+"""The class that users derive from."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tinyllm_actors.kernel.context import ActorContext
+from tinyllm_actors.kernel.spec import ChildSpec
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from tinyllm_actors.kernel.cell import Cell
+    from tinyllm_actors.kernel.lifecycle import ExitReason
+    from tinyllm_actors.kernel.ref import ActorRef
+    from tinyllm_actors.kernel.spec import ChildOptions, Supervisor
+
+__all__ = ["Actor"]
+
+
+class Actor:
+    """State that handles one message at a time.
+
+    Override `receive`, and whatever else is needed. Everything between two `await`s, and everything from one message
+    to the next, runs alone: no locks.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> class Counter(Actor):
+    ...     def __init__(self, start: int = 0) -> None:
+    ...         self.value = start
+    ...     async def receive(self, message: int) -> int:
+    ...         self.value += message
+    ...         return self.value
+    >>> async def main() -> int:
+    ...     async with ActorSystem("service") as system:
+    ...         counter = await system.spawn(Counter, 10, name="counter")
+    ...         await counter.tell(1)
+    ...         return await counter.ask(1, timeout=1.0)
+    >>> anyio.run(main)
+    12
+
+    ```
+
+    Attributes:
+        options: what its supervisor shall know of every actor of this class, unless its spec says otherwise.
+        supervision: how it supervises its own children.
+    """
+
+    # Set by the kernel when the object becomes an incarnation; no __init__ is needed in subclasses.
+    __slots__ = ("__dict__", "kernel_cell")
+
+    options: ClassVar[ChildOptions | None] = None
+    supervision: ClassVar[Supervisor | None] = None
+    ref_type: ClassVar[type[ActorRef] | None] = None
+
+    kernel_cell: Cell
+    kernel_receive_is_async: ClassVar[bool] = True
+    kernel_has_started: ClassVar[bool] = False
+    kernel_has_stopped: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.kernel_receive_is_async = inspect.iscoroutinefunction(cls.receive)
+        cls.kernel_has_started = cls.started is not Actor.started
+        cls.kernel_has_stopped = cls.stopped is not Actor.stopped
+
+    @classmethod
+    def spec(cls, *args: Any, **kwargs: Any) -> ChildSpec:
+        """Return how to make this actor; the arguments are those of its constructor."""
+        return ChildSpec(cls, *args, **kwargs)
+
+    @property
+    def context(self) -> ActorContext:
+        """The actor's view of the system: its reference, children, timers, deadline. From `started()` on.
+
+        Raises:
+            RuntimeError: the object is no running actor (its constructor runs before it becomes one).
+        """
+        try:
+            return ActorContext(self.kernel_cell)
+        except AttributeError:
+            raise RuntimeError(
+                f"{type(self).__name__} has no context yet: use `started()` instead of the constructor, and spawn it"
+            ) from None
+
+    async def started(self) -> None:
+        """Get ready; runs before the first message of each incarnation. Raising here is a failed start."""
+
+    def receive(self, message: Any) -> Any:
+        """Handle one message; what is returned answers an ask.
+
+        Define it with `async def` to await things. A plain `def` may run in the asker's task when the actor is idle,
+        which makes an ask as cheap as a call.
+
+        Raises:
+            Exception: anything raised fails the asker with `ActorFailed` and is reported to the supervisor.
+        """
+        raise TypeError(f"{type(self).__name__} takes no messages: it does not define receive()")
+
+    def stream(self, message: Any) -> AsyncGenerator[Any, None]:
+        """Handle `ref.stream(message)`: an async generator whose items go to the reader."""
+        raise TypeError(f"{type(self).__name__} does not stream: it does not define stream()")
+
+    async def stopped(self, reason: ExitReason) -> None:
+        """Release what this incarnation holds. Runs once, after its last message and after its children ended."""

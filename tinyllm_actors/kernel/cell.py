@@ -1,0 +1,350 @@
+"""What the system keeps of one actor: its place in the tree, its mailbox, and the message in processing.
+
+A cell outlives incarnations, so references stay valid. An idle one owns no task, no queue and no event. What few
+actors need (children, watchers, timers, blocked senders) is in `Cold`, made on first use.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from tinyllm_actors.errors import ActorStopped, MailboxFull, MessageDiscarded
+from tinyllm_actors.kernel.envelope import Ask, Envelope
+from tinyllm_actors.kernel.events import Transition
+from tinyllm_actors.kernel.lifecycle import LIFECYCLE, Event, Lifecycle
+from tinyllm_actors.kernel.mailbox import Overflow
+
+if TYPE_CHECKING:
+    from tinyllm_actors.kernel.actor import Actor
+    from tinyllm_actors.kernel.lifecycle import ExitReason
+    from tinyllm_actors.kernel.mailbox import Queue
+    from tinyllm_actors.kernel.owned import IdleTimer, OwnedTask, OwnedTimer
+    from tinyllm_actors.kernel.scheduler import Worker
+    from tinyllm_actors.kernel.slots import Slot
+    from tinyllm_actors.kernel.spec import ChildSpec
+    from tinyllm_actors.kernel.supervision import Supervision
+    from tinyllm_actors.kernel.system import ActorSystem
+    from tinyllm_actors.kernel.timers import Entry
+
+__all__ = ["PAUSED", "URGENT", "WAITERS", "Cell", "Cold", "Waiter"]
+
+# Why a worker must look up before the next message (bits of `Cell.attention`).
+PAUSED: Final = 1
+URGENT: Final = 2
+WAITERS: Final = 4
+
+UNBOUNDED: Final = 1 << 62
+
+
+class Waiter:
+    """A sender that waits for room; `slot` is None for an ask, whose asker waits for the answer anyway."""
+
+    __slots__ = ("cell", "envelope", "error", "slot", "timer")
+
+    def __init__(self, cell: Cell, envelope: Envelope, slot: Slot | None) -> None:
+        self.cell = cell
+        self.envelope = envelope
+        self.slot = slot
+        self.error: Exception | None = None
+        timeout = cell.spec.options.mailbox.block_timeout
+        timers = cell.system.timers
+        self.timer: Entry | None = None if timeout is None else timers.at(cell.system.now() + timeout, self)
+
+    def admit(self) -> None:
+        """The message is in the mailbox."""
+        if self.timer is not None:
+            self.cell.system.timers.cancel(self.timer)
+        if self.slot is not None:
+            self.slot.set()
+
+    def refuse(self, error: Exception) -> None:
+        """The message will not be taken."""
+        self.error = error
+        self.admit()
+        if isinstance(self.envelope, Ask):
+            self.envelope.fail(error)
+
+    def expire(self) -> None:
+        """The sender has waited for as long as the mailbox lets it."""
+        waiters = self.cell.cold.waiters
+        if self in waiters:
+            waiters.remove(self)
+            self.refuse(MailboxFull(self.cell.path, self.cell.capacity, self.envelope.message))
+
+
+class Cold:
+    """What most actors never need."""
+
+    __slots__ = (
+        "behaviours",
+        "children",
+        "idle_timers",
+        "joiners",
+        "leaving",
+        "quiet",
+        "restart_job",
+        "supervision",
+        "tasks",
+        "timers",
+        "traced",
+        "urgent",
+        "waiters",
+        "watchers",
+        "watching",
+    )
+
+    def __init__(self) -> None:
+        self.children: dict[str, Cell] = {}
+        self.supervision: Supervision | None = None
+        self.urgent: deque[Envelope] = deque()
+        self.waiters: deque[Waiter] = deque()
+        self.watchers: dict[Cell, bool] = {}  # who is told of the end; True where it is linked and must end too
+        self.watching: dict[Cell, bool] = {}
+        self.joiners: list[Slot] = []
+        self.quiet: list[Slot] = []
+        self.leaving: ExitReason | None = None  # it asked to stop after the message in processing
+        self.restart_job: object = None  # the restart it is part of; a later one takes over
+        self.tasks: set[OwnedTask] = set()
+        self.timers: dict[str, OwnedTimer] = {}
+        self.behaviours: list[Any] = []
+        self.idle_timers: list[IdleTimer] = []
+        self.traced: Any = None
+
+    def owns_anything(self) -> bool:
+        """Whether an incarnation must be taken down step by step."""
+        return bool(self.children or self.tasks or self.timers or self.idle_timers or self.behaviours or self.leaving)
+
+
+class Cell:
+    """One actor, from its spawn to its final stop."""
+
+    __slots__ = (
+        "actor",
+        "attention",
+        "capacity",
+        "current",
+        "extra",
+        "idle",
+        "incarnation",
+        "label",
+        "mailbox",
+        "parent",
+        "plain",
+        "reason",
+        "spec",
+        "state",
+        "system",
+        "worker",
+    )
+
+    def __init__(self, system: ActorSystem, parent: Cell | None, label: str, spec: ChildSpec) -> None:
+        self.system = system
+        self.parent = parent
+        self.label = label
+        self.spec = spec
+        self.actor: Actor | None = None
+        self.state = Lifecycle.NEW
+        self.incarnation = 0
+        self.mailbox: Queue | None = None
+        capacity = spec.options.mailbox.capacity
+        self.capacity = UNBOUNDED if capacity is None else capacity  # -1 once it takes no messages
+        self.idle = False  # running, nothing to do, in no queue: a message may schedule it
+        self.plain = False  # its handler is a plain function, which an asker may run itself
+        self.attention = 0
+        self.current: Envelope | None = None  # the message whose handler waits for something
+        self.worker: Worker | None = None  # the worker that waits with it
+        self.reason: ExitReason | None = None
+        self.extra: Cold | None = None
+
+    @property
+    def cold(self) -> Cold:
+        """The rarely used part, made on first use."""
+        if self.extra is None:
+            self.extra = Cold()
+        return self.extra
+
+    @property
+    def path(self) -> str:
+        """Where the actor is in the tree: the names from the root, joined by slashes."""
+        parent = self.parent
+        if parent is None or parent.parent is None:
+            return self.label
+        return f"{parent.path}/{self.label}"
+
+    def transition(self, event: Event) -> None:
+        """Move the lifecycle, and publish the move if somebody listens."""
+        source = self.state
+        self.state = LIFECYCLE.step(self.label, source, event)
+        events = self.system.events_stream
+        if events.transitions:
+            events.publish(Transition(self.path, self.label, LIFECYCLE.name, source, event, self.state))
+
+    # --- receiving ---------------------------------------------------------------------------------
+
+    def post(self, envelope: Envelope) -> Waiter | None:
+        """Put a message into the user lane. Returns what the sender must wait for, if there is no room.
+
+        Raises:
+            MailboxFull: there is no room and the mailbox rejects (a tell; an ask is failed instead).
+        """
+        mailbox = self.mailbox
+        if mailbox is None:
+            if self.capacity < 0:
+                self.refuse(envelope, "stopped")
+                return None
+            if self.spec.options.mailbox.priority is None:
+                spare = self.system.scheduler.spare_queues
+                mailbox = spare.pop() if spare else deque()
+            else:
+                mailbox = self.spec.options.mailbox.new_queue()
+            self.mailbox = mailbox
+        if len(mailbox) >= self.capacity or self.attention & WAITERS:
+            return self._overflow(mailbox, envelope)
+        if self.spec.options.mailbox.ttl is not None:
+            envelope.sent_at = self.system.now()
+        mailbox.append(envelope)
+        if self.idle:
+            self.idle = False
+            self.system.scheduler.enqueue(self)
+        return None
+
+    def _overflow(self, mailbox: Queue, envelope: Envelope) -> Waiter | None:
+        if self.capacity < 0:
+            self.refuse(envelope, "stopped")
+            return None
+        options = self.spec.options.mailbox
+        live = [queued for queued in mailbox if not queued.done]
+        if len(live) < len(mailbox):  # tombstones took the room
+            mailbox.clear()
+            for queued in live:
+                mailbox.append(queued)
+            if len(live) < self.capacity and not self.attention & WAITERS:
+                mailbox.append(envelope)
+                return None
+        match options.overflow:
+            case Overflow.BLOCK:
+                waiter = Waiter(self, envelope, None if envelope.kind else self.system.backend.new_slot())
+                self.cold.waiters.append(waiter)
+                self.attention |= WAITERS
+                return waiter
+            case Overflow.REJECT:
+                error = MailboxFull(self.path, self.capacity, envelope.message)
+                if not isinstance(envelope, Ask):
+                    raise error
+                envelope.fail(error)
+            case Overflow.DROP_NEWEST:
+                self.discard(envelope, Overflow.DROP_NEWEST)
+            case Overflow.DROP_OLDEST:
+                oldest = mailbox.popleft()
+                mailbox.append(envelope)
+                self.discard(oldest, Overflow.DROP_OLDEST)
+        return None
+
+    def post_urgent(self, envelope: Envelope) -> None:
+        """Put a message into the control lane: before all user messages, with no bound."""
+        if self.capacity < 0:
+            return
+        self.cold.urgent.append(envelope)
+        self.attention |= URGENT
+        if self.idle:
+            self.idle = False
+            self.system.scheduler.enqueue(self)
+
+    def refuse(self, envelope: Envelope, reason: str) -> None:
+        """Account for a message that will not be handled: its asker fails, a tell becomes a dead letter."""
+        if isinstance(envelope, Ask):
+            why = "it is stopped" if self.reason is None else f"it is stopped ({self.reason})"
+            envelope.fail(ActorStopped(self.path, why, envelope.message))
+        else:
+            self.system.dead_letter(self, envelope, reason)
+        envelope.context = None
+
+    def discard(self, envelope: Envelope, reason: str) -> None:
+        """Account for a message that the mailbox's policy dropped."""
+        if isinstance(envelope, Ask):
+            envelope.fail(MessageDiscarded(self.path, reason, envelope.message))
+        envelope.context = None
+        self.system.dead_letter(self, envelope, reason)
+        on_discard = self.spec.options.mailbox.on_discard
+        if on_discard is not None:
+            on_discard(envelope.message, reason)
+
+    def withdraw(self, ask: Ask) -> None:
+        """An asker left: cancel the handler if it works on that ask; a queued one is skipped when its turn comes."""
+        worker = self.worker
+        if self.current is ask:
+            if worker is not None and not self.keeps_on(ask):
+                worker.scope.cancel()
+        elif self.attention & WAITERS:
+            for waiter in self.cold.waiters:
+                if waiter.envelope is ask:
+                    self.cold.waiters.remove(waiter)
+                    waiter.admit()
+                    break
+
+    def keeps_on(self, envelope: Envelope) -> bool:
+        """Whether the handler goes on with a message though its asker has left."""
+        return self.spec.options.detached or (isinstance(envelope, Ask) and envelope.detached)
+
+    # --- between messages --------------------------------------------------------------------------
+
+    def attend(self) -> bool:
+        """See to what is more urgent than the next message. False when the actor must not go on."""
+        if self.attention & PAUSED:
+            self.notify_quiet()
+            extra = self.extra
+            if extra is not None and extra.leaving is not None:
+                reason, extra.leaving = extra.leaving, None
+                self.system.care.leave(self, reason)
+            return False
+        cold = self.cold
+        mailbox = self.mailbox
+        if mailbox is None:
+            mailbox = self.mailbox = self.spec.options.mailbox.new_queue()
+        if self.attention & URGENT:
+            while cold.urgent:
+                mailbox.appendleft(cold.urgent.pop())
+            self.attention &= ~URGENT
+        if self.attention & WAITERS:
+            while cold.waiters and len(mailbox) < self.capacity:
+                waiter = cold.waiters.popleft()
+                mailbox.append(waiter.envelope)
+                waiter.admit()
+            if not cold.waiters:
+                self.attention &= ~WAITERS
+        return True
+
+    def notify_quiet(self) -> None:
+        """Wake those who wait until nothing of this actor runs; they look for themselves."""
+        if self.extra is not None and self.extra.quiet:
+            for slot in self.extra.quiet:
+                slot.set()
+            self.extra.quiet.clear()
+
+    def rest(self) -> None:
+        """Become idle: nothing is waiting."""
+        mailbox = self.mailbox
+        if mailbox is not None:
+            self.mailbox = None
+            spare = self.system.scheduler.spare_queues
+            if type(mailbox) is deque and len(spare) < 256:
+                spare.append(mailbox)
+        self.idle = True
+        extra = self.extra
+        if extra is not None:
+            for timer in extra.idle_timers:
+                timer.rested()
+
+    def wake(self) -> None:
+        """Go on after a pause, a start or a held message: idle if nothing waits, else in the run queue."""
+        if self.mailbox or self.attention:
+            self.idle = False
+            self.system.scheduler.enqueue(self)
+        else:
+            self.rest()
+
+    def depth(self) -> int:
+        """How many messages wait, blocked senders' included."""
+        waiting = 0 if self.mailbox is None else sum(not queued.done for queued in self.mailbox)
+        return waiting + (0 if self.extra is None else len(self.extra.waiters) + len(self.extra.urgent))

@@ -1,0 +1,195 @@
+"""What an actor sees of the system from inside: `self.context`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from tinyllm_actors.errors import UnknownActor
+from tinyllm_actors.kernel.cell import PAUSED
+from tinyllm_actors.kernel.envelope import CURRENT, NEVER, Ask
+from tinyllm_actors.kernel.lifecycle import ExitReason
+from tinyllm_actors.kernel.owned import IdleTimer, OwnedTask, OwnedTimer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tinyllm_actors.kernel.actor import Actor
+    from tinyllm_actors.kernel.cell import Cell
+    from tinyllm_actors.kernel.envelope import Envelope
+    from tinyllm_actors.kernel.ref import ActorRef
+    from tinyllm_actors.kernel.spec import ChildSpec, Supervisor
+    from tinyllm_actors.kernel.system import ActorSystem
+
+__all__ = ["ActorContext"]
+
+
+class ActorContext:
+    """The actor's place in the tree and what it may do there. Valid in its own handlers, hooks and tasks."""
+
+    __slots__ = ("_cell",)
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+
+    # --- who and where -----------------------------------------------------------------------------
+
+    @property
+    def system(self) -> ActorSystem:
+        """The system it lives in."""
+        return self._cell.system
+
+    @property
+    def ref(self) -> ActorRef:
+        """The reference to this actor, to hand to others."""
+        return self._cell.system.ref_to(self._cell)
+
+    @property
+    def path(self) -> str:
+        """Where it is in the tree."""
+        return self._cell.path
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self._cell.label
+
+    @property
+    def parent(self) -> ActorRef | None:
+        """Its supervisor; None under the root."""
+        parent = self._cell.parent
+        return None if parent is None or parent.parent is None else self._cell.system.ref_to(parent)
+
+    @property
+    def incarnation(self) -> int:
+        """How often it was started; 1 for the first time."""
+        return self._cell.incarnation
+
+    # --- the message in processing -----------------------------------------------------------------
+
+    @property
+    def _current(self) -> Envelope | None:
+        current = CURRENT.get()
+        return current if current is not None and current.receiver is self._cell else None
+
+    @property
+    def message_id(self) -> int:
+        """The number of the message in processing, unique in the system; 0 outside of one."""
+        current = self._current
+        return 0 if current is None else current.id
+
+    @property
+    def attempt(self) -> int:
+        """How often the message in processing was tried before; more than 0 only where the spec redelivers."""
+        current = self._current
+        return 0 if current is None else current.attempt
+
+    @property
+    def deadline(self) -> float:
+        """When whoever waits for this message stops waiting, on the clock of `anyio.current_time()`; inf for never."""
+        current = self._current
+        return NEVER if current is None else current.deadline
+
+    def remaining(self) -> float:
+        """Seconds until the deadline; inf if there is none."""
+        deadline = self.deadline
+        return math.inf if deadline == NEVER else max(0.0, deadline - self._cell.system.now())
+
+    def detach(self) -> None:
+        """Go on with the message in processing even if its asker leaves or its deadline passes."""
+        current = self._current
+        if isinstance(current, Ask):
+            current.detached = True
+
+    # --- children ----------------------------------------------------------------------------------
+
+    async def spawn(
+        self, what: ChildSpec | Callable[..., Actor] | Any, /, *args: Any, name: str | None = None, **kwargs: Any
+    ) -> ActorRef:
+        """Start a child; like `ActorSystem.spawn`, under this actor. It ends when this incarnation does."""
+        cell = self._cell
+        return await cell.system.spawn_under(cell, cell.system.to_spec(what, args, kwargs), name)
+
+    async def supervise(self, supervisor: Supervisor, children: list[ChildSpec], *, name: str) -> ActorRef:
+        """Start a supervisor with its children, under this actor."""
+        return await self._cell.system.supervise_under(self._cell, supervisor, children, name)
+
+    @property
+    def children(self) -> list[ActorRef]:
+        """Its children in start order."""
+        extra = self._cell.extra
+        return [] if extra is None else [self._cell.system.ref_to(child) for child in extra.children.values()]
+
+    def child(self, name: str) -> ActorRef:
+        """Return the child of that name.
+
+        Raises:
+            UnknownActor: there is none.
+        """
+        extra = self._cell.extra
+        if extra is None or name not in extra.children:
+            raise UnknownActor(f"{self._cell.path}/{name}")
+        return self._cell.system.ref_to(extra.children[name])
+
+    def stop(self) -> None:
+        """End after the message in processing. A permanent actor is started again by its supervisor."""
+        cell = self._cell
+        cell.cold.leaving = ExitReason.NORMAL
+        cell.attention |= PAUSED
+        if cell.idle or cell.worker is None:
+            cell.idle = False
+            cell.system.scheduler.enqueue(cell)
+
+    # --- time and tasks ----------------------------------------------------------------------------
+
+    def send_after(self, delay: float, message: object, *, name: str = "timer", every: float | None = None) -> None:
+        """Send `message` to this actor after `delay` seconds; a timer of the same name is replaced.
+
+        Args:
+            every: seconds between repetitions; None for once. A period that was missed is skipped.
+        """
+        if delay < 0 or (every is not None and every <= 0):
+            raise ValueError(f"need delay >= 0 and every > 0, got delay={delay!r}, every={every!r}")
+        self.cancel_timer(name)
+        self._cell.cold.timers[name] = OwnedTimer(self._cell, name, delay, message, every)
+
+    def cancel_timer(self, name: str = "timer") -> bool:
+        """Cancel a timer; False if there is none of that name."""
+        timer = None if self._cell.extra is None else self._cell.extra.timers.pop(name, None)
+        if timer is None:
+            return False
+        timer.cancel()
+        return True
+
+    def set_receive_timeout(self, seconds: float, message: object) -> None:
+        """Send `message` to this actor whenever no message came for `seconds`. Its own timers' messages count too."""
+        cell = self._cell
+        cell.cold.idle_timers.append(
+            IdleTimer(cell, seconds, lambda: self.send_after(0.0, message, name="receive_timeout"))
+        )
+
+    def start_task(self, function: Callable[..., Awaitable[Any]], *args: Any, name: str | None = None) -> OwnedTask:
+        """Run a coroutine function beside this actor's messages. A failure is a failure of the actor.
+
+        The task ends with this incarnation. It must not touch the actor's state: let it `tell` the actor instead.
+        """
+        return self._own(OwnedTask(self._cell, name or function.__name__, lambda: function(*args)))
+
+    def pipe_to_self(
+        self,
+        function: Callable[..., Awaitable[Any]],
+        *args: Any,
+        on_result: Callable[[Any], object],
+        on_error: Callable[[BaseException], object] | None = None,
+    ) -> OwnedTask:
+        """Run a coroutine function and send what `on_result` makes of its result to this actor.
+
+        Args:
+            on_error: makes a message of a failure; without it a failure of the task is one of the actor.
+        """
+        return self._own(OwnedTask(self._cell, function.__name__, lambda: function(*args), on_result, on_error))
+
+    def _own(self, task: OwnedTask) -> OwnedTask:
+        self._cell.cold.tasks.add(task)
+        self._cell.system.start_task(task.run)
+        return task

@@ -1,0 +1,195 @@
+"""What travels: a message with the context it was sent in, and, for an ask, the place where its answer arrives."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, copy_context
+from typing import TYPE_CHECKING, Any
+
+from tinyllm_actors.errors import ActorStopped, AskDeadlock, AskTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from contextvars import Context
+
+    from tinyllm_actors.kernel.cell import Cell
+    from tinyllm_actors.kernel.slots import Slot
+    from tinyllm_actors.kernel.timers import Entry
+
+__all__ = ["CURRENT", "Ask", "Envelope", "Kind"]
+
+NEVER = float("inf")
+
+
+class Kind:
+    """What is expected back. Plain integers, because each message is asked for its kind twice."""
+
+    TELL = 0
+    ASK = 1
+    STREAM = 2
+
+
+class Envelope:
+    """A message on its way to one actor.
+
+    Attributes:
+        message: what was sent.
+        receiver: the cell it was sent to.
+        context: the sender's context variables, copied when it was sent; None once it is handled.
+        deadline: when the sender stops waiting, on the system's clock; inherited by what the handler asks for.
+        attempt: how often it was handled before (more than 0 only where the spec redelivers).
+        sent_at: when it was sent, set only where the mailbox has a time to live.
+        since: when its handler first waited for something; 0 until then.
+    """
+
+    __slots__ = ("attempt", "context", "deadline", "id", "message", "receiver", "sent_at", "since", "waits")
+
+    kind = Kind.TELL
+
+    def __init__(self, message: object, receiver: Cell, context: Context | None, deadline: float = NEVER) -> None:
+        self.message = message
+        self.receiver = receiver
+        self.context = context
+        self.deadline = deadline
+        self.id = next(receiver.system.ids)
+        self.attempt = 0
+        self.since = 0.0
+        self.waits: list[Ask] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether nobody waits for it any more, so that it need not be handled."""
+        return False
+
+
+CURRENT: ContextVar[Envelope | None] = ContextVar("tinyllm_actors.current", default=None)
+
+
+class Ask(Envelope):
+    """An envelope whose answer somebody waits for: `await` it, once.
+
+    It ends in exactly one way: with a value, with an `ActorError`, or with the cancellation of the waiter, which
+    reaches the callee.
+    """
+
+    __slots__ = ("_done", "_failed", "_outcome", "_slot", "_timeout", "_timer", "asker", "detached")
+
+    kind = Kind.ASK
+
+    def __init__(self, message: object, receiver: Cell, asker: Envelope | None, timeout: float | None) -> None:
+        deadline = NEVER if asker is None else asker.deadline
+        self._done = False
+        self._failed = False
+        self._outcome: Any = None
+        self._slot: Slot | None = None
+        self._timer: Entry | None = None
+        self._timeout = 0.0
+        self.asker = asker
+        self.detached = False
+        if timeout is not None or deadline != NEVER:
+            now = receiver.system.now()
+            if timeout is not None and now + timeout < deadline:  # a deadline can be shortened, never extended
+                deadline = now + timeout
+            self._timeout = deadline - now
+        super().__init__(message, receiver, copy_context(), deadline)
+        if deadline != NEVER:
+            self._timer = receiver.system.timers.at(deadline, self)
+
+    @property
+    def done(self) -> bool:
+        """Whether it was answered, failed or given up."""
+        return self._done
+
+    def succeed(self, value: object) -> None:
+        """Deliver the answer."""
+        if not self._done:
+            self._outcome = value
+            self._finish()
+
+    def fail(self, error: BaseException) -> None:
+        """Deliver a failure."""
+        if not self._done:
+            self._failed = True
+            self._outcome = error
+            self._finish()
+
+    def _finish(self) -> None:
+        self._done = True
+        if self._timer is not None:
+            self.receiver.system.timers.cancel(self._timer)
+            self._timer = None
+        if self._slot is not None:
+            self._slot.set()
+
+    def expire(self) -> None:
+        """End the ask because its deadline has passed."""
+        self.give_up(AskTimeout(self.receiver.path, max(0.0, self._timeout)))
+
+    def give_up(self, error: BaseException) -> None:
+        """End the ask from the asker's side: a queued message becomes a tombstone, a running handler is cancelled."""
+        if self._done:
+            return
+        self.fail(error)
+        self.receiver.withdraw(self)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        if not self._done:
+            if self._slot is not None:
+                raise RuntimeError("this ask is awaited by another task already; ask again, or share the result")
+            asker = self.asker
+            if asker is not None:
+                self.begin_wait(asker)
+            self._slot = slot = self.receiver.system.backend.new_slot()
+            try:
+                yield from slot.__await__()
+            except BaseException:  # cancellation, or the waiter's coroutine was closed
+                self.give_up(ActorStopped(self.receiver.path, "its asker left", self.message))
+                raise
+            finally:
+                if asker is not None:
+                    self.end_wait(asker)
+        outcome = self._outcome
+        if self._failed:
+            raise outcome
+        return outcome
+
+    def begin_wait(self, asker: Envelope) -> None:
+        """Add the edge asker → receiver to the wait-for graph.
+
+        Raises:
+            AskDeadlock: the edge would close a cycle.
+        """
+        cycle = _cycle(asker.receiver, self.receiver)
+        if cycle is not None:
+            error = AskDeadlock([cell.path for cell in cycle])
+            self.give_up(error)
+            raise error
+        if asker.waits is None:
+            asker.waits = [self]
+        else:
+            asker.waits.append(self)
+
+    def end_wait(self, asker: Envelope) -> None:
+        """Take the edge back."""
+        if asker.waits is not None and self in asker.waits:
+            asker.waits.remove(self)
+
+
+def _cycle(start: Cell, target: Cell) -> list[Cell] | None:
+    """Return the way from `start` back to itself that begins with `target`, along what cells wait for."""
+    if target is start:
+        return [start, start]
+    if target.current is None or not target.current.waits:
+        return None  # the common case: the callee waits for nobody
+    trail = [(target, [start, target])]
+    seen = {target}
+    while trail:
+        cell, way = trail.pop()
+        current = cell.current
+        for ask in (current.waits or ()) if current is not None else ():
+            after = ask.receiver
+            if after is start:
+                return [*way, start]
+            if after not in seen:
+                seen.add(after)
+                trail.append((after, [*way, after]))
+    return None

@@ -1,0 +1,198 @@
+"""What happens inside a system, as records that anybody may subscribe to."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from tinyllm_actors.kernel.lifecycle import ExitReason
+    from tinyllm_actors.kernel.slots import Backend, Slot
+
+__all__ = [
+    "ActorTerminated",
+    "ChildFailed",
+    "ChildRestarted",
+    "DeadLetter",
+    "Escalated",
+    "EventStream",
+    "Subscription",
+    "Transition",
+    "Unanswered",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A state machine of an actor moved.
+
+    Attributes:
+        path: whose.
+        name: how the actor is called in the log.
+        machine: which of its machines: `"lifecycle"`, `"function"` …
+        source: the state it left.
+        event: what moved it.
+        target: the state it is in.
+        message_id: the message in processing; 0 outside of one.
+        elapsed: seconds it spent in `source`; 0.0 where that is not measured.
+    """
+
+    path: str
+    name: str
+    machine: str
+    source: str
+    event: str
+    target: str
+    message_id: int = 0
+    elapsed: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChildFailed:
+    """A child's handler, or its start, failed."""
+
+    path: str
+    cause: BaseException
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRestarted:
+    """A child is running again.
+
+    Attributes:
+        incarnation: the number of the new incarnation; the first was 1.
+        cause: the failure that ended the old one; None where a sibling's did.
+    """
+
+    path: str
+    incarnation: int
+    cause: BaseException | None
+
+
+@dataclass(frozen=True, slots=True)
+class Escalated:
+    """A supervisor gave up on a child and failed itself."""
+
+    path: str
+    child: str
+    cause: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class ActorTerminated:
+    """An actor ended for good."""
+
+    path: str
+    reason: ExitReason
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that nobody handled.
+
+    Attributes:
+        path: whom it was for.
+        message: what it was.
+        reason: why: `"stopped"`, `"unknown"`, `"expired"`, `"drop_oldest"`, `"drop_newest"`, `"poison"`.
+    """
+
+    path: str
+    message: object
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """An actor did not end when it was cancelled, and was abandoned."""
+
+    path: str
+    waited: float
+
+
+class Subscription:
+    """Events as they come; iterate it inside `async with system.events(…)`.
+
+    The newest `buffer` events wait for a slow reader; older ones are dropped and counted in `dropped`, since a
+    publisher never waits.
+    """
+
+    def __init__(self, stream: EventStream, kinds: tuple[type, ...], buffer: int) -> None:
+        self.dropped = 0
+        self._stream = stream
+        self._kinds = kinds
+        self._events: deque[Any] = deque(maxlen=buffer)
+        self._slot: Slot | None = None
+
+    def _publish(self, event: object) -> None:
+        if len(self._events) == self._events.maxlen:
+            self.dropped += 1
+        self._events.append(event)
+        if self._slot is not None:
+            self._slot.set()
+            self._slot = None
+
+    async def __aenter__(self) -> Subscription:
+        self._stream.subscribe(self._publish, *self._kinds)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stream.unsubscribe(self._publish)
+
+    def __aiter__(self) -> Subscription:
+        return self
+
+    async def __anext__(self) -> Any:
+        while not self._events:
+            self._slot = slot = self._stream.backend.new_slot()
+            await slot
+        return self._events.popleft()
+
+    async def receive(self) -> Any:
+        """Return the next event."""
+        return await self.__anext__()
+
+    def receive_nowait(self) -> Any | None:
+        """Return the next event if there is one already."""
+        return self._events.popleft() if self._events else None
+
+
+class EventStream:
+    """Publishes events to those who subscribed to their type. Without subscribers a publication costs one look-up."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.transitions = False
+        self.log_failures = 0
+        self._subscribers: dict[Callable[[Any], None], tuple[type, ...]] = {}
+        self._by_type: dict[type, list[Callable[[Any], None]]] = {}
+
+    def subscribe(self, callback: Callable[[Any], None], *kinds: type) -> None:
+        """Call `callback` with each event of these types (all of them if none is named)."""
+        self._subscribers[callback] = kinds or (object,)
+        self._changed()
+
+    def unsubscribe(self, callback: Callable[[Any], None]) -> None:
+        """Call it no more."""
+        self._subscribers.pop(callback, None)
+        self._changed()
+
+    def _changed(self) -> None:
+        self._by_type.clear()
+        self.transitions = any(issubclass(Transition, kinds) for kinds in self._subscribers.values())
+
+    def publish(self, event: object) -> None:
+        """Hand `event` to its subscribers; they must not block and must not raise."""
+        kind = type(event)
+        callbacks = self._by_type.get(kind)
+        if callbacks is None:
+            callbacks = [callback for callback, kinds in self._subscribers.items() if issubclass(kind, kinds)]
+            self._by_type[kind] = callbacks
+        for callback in callbacks:
+            callback(event)

@@ -1,0 +1,75 @@
+"""What a raised exception means: a failure, a cancelled message, a foreign cancellation, or the end of the program."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+from tinyllm_actors.errors import ActorFailed, ActorStopped, ForeignCancellation
+from tinyllm_actors.kernel.envelope import Ask
+from tinyllm_actors.kernel.lifecycle import ExitKind
+from tinyllm_actors.kernel.restart import unwrap
+from tinyllm_actors.kernel.slots import cancelled_from_outside
+
+if TYPE_CHECKING:
+    from tinyllm_actors.kernel.cell import Cell
+    from tinyllm_actors.kernel.envelope import Envelope
+    from tinyllm_actors.kernel.scheduler import Worker
+
+__all__ = ["settle"]
+
+
+def settle(cell: Cell, envelope: Envelope, error: BaseException, worker: Worker | None) -> None:
+    """End a message whose handler raised, and report a failure to the supervisor.
+
+    A cancellation that the kernel asked for ends the message alone. One that nobody asked for (a library cancelled
+    the future that the handler awaited) is a failure of that message, and must not reach the task group.
+
+    Raises:
+        BaseException: what ends the program (KeyboardInterrupt, SystemExit), or the whole system is being cancelled.
+    """
+    if isinstance(error, anyio.get_cancelled_exc_class()):
+        if worker is not None and worker.scope.cancel_called:
+            _cancelled(cell, envelope)
+            return
+        if cancelled_from_outside():
+            _cancelled(cell, envelope)
+            raise error
+        foreign = ForeignCancellation(cell.path)
+        foreign.__cause__ = error
+        error = foreign
+    elif not isinstance(error, Exception):
+        _cancelled(cell, envelope)
+        raise error
+    _failed(cell, envelope, unwrap(error))
+
+
+def _cancelled(cell: Cell, envelope: Envelope) -> None:
+    if isinstance(envelope, Ask):
+        reason = cell.reason
+        if reason is not None and reason.kind is ExitKind.FAILED and reason.cause is not None:
+            envelope.fail(ActorFailed(cell.path, reason.cause))
+        else:
+            why = "its work was cancelled" if reason is None else f"it was stopped ({reason})"
+            envelope.fail(ActorStopped(cell.path, why, envelope.message))
+    envelope.context = None
+
+
+def _failed(cell: Cell, envelope: Envelope, error: BaseException) -> None:
+    redeliveries = cell.spec.options.on_inflight.redeliveries
+    if redeliveries and not envelope.done:
+        if envelope.attempt < redeliveries:
+            envelope.attempt += 1
+            envelope.since = 0.0
+            mailbox = cell.mailbox
+            if mailbox is None:
+                mailbox = cell.mailbox = cell.spec.options.mailbox.new_queue()
+            mailbox.appendleft(envelope)
+            cell.system.care.fail(cell, error)
+            return
+        cell.system.dead_letter(cell, envelope, "poison")
+    if isinstance(envelope, Ask):
+        envelope.fail(ActorFailed(cell.path, error))
+    envelope.context = None
+    cell.system.care.fail(cell, error)

@@ -1,0 +1,296 @@
+"""The steps of an actor's life that take time: start, halt, end. Each works on one cell and awaits.
+
+The ladder of a halt is the same everywhere: ask (no further message), wait (`shutdown` seconds for the one in
+processing), cancel, and, should that be swallowed, abandon and say so. Nothing here waits without a bound.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from tinyllm_actors.errors import ActorStopped, StartFailed, Unresponsive
+from tinyllm_actors.kernel.actor import Actor
+from tinyllm_actors.kernel.cell import PAUSED
+from tinyllm_actors.kernel.envelope import Ask
+from tinyllm_actors.kernel.events import ActorTerminated, Unanswered
+from tinyllm_actors.kernel.lifecycle import Event, ExitKind, ExitReason, Lifecycle
+from tinyllm_actors.kernel.owned import IdleTimer
+from tinyllm_actors.kernel.restart import unwrap
+from tinyllm_actors.kernel.scheduler import Suspension, Worker, begin, resume
+from tinyllm_actors.kernel.slots import cancelled_from_outside
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from tinyllm_actors.kernel.cell import Cell
+    from tinyllm_actors.kernel.slots import Slot
+
+__all__ = ["finish", "halt", "make", "start", "stop_children"]
+
+
+def make(cell: Cell) -> bool:
+    """Make the next incarnation's object. Returns whether `started()` is still to run.
+
+    Raises:
+        Exception: what the factory raised.
+        TypeError: it made something else than an actor.
+    """
+    cell.transition(Event.START)
+    cell.incarnation += 1
+    actor: object = cell.spec.make()
+    if not isinstance(actor, Actor):
+        raise TypeError(f"the factory of {cell.path!r} made a {type(actor).__name__}, not an Actor")
+    actor.kernel_cell = cell
+    cell.actor = actor
+    if actor.kernel_has_started:
+        return True
+    started(cell)
+    return False
+
+
+def started(cell: Cell) -> None:
+    """Open for messages."""
+    cell.attention &= ~PAUSED
+    cell.reason = None
+    actor, options = cell.actor, cell.spec.options
+    cell.plain = actor is not None and not actor.kernel_receive_is_async and not options.on_inflight.redeliveries
+    passivate_after = options.passivate_after
+    if passivate_after is not None:
+        cell.cold.idle_timers.append(IdleTimer(cell, passivate_after, lambda: cell.system.care.passivate(cell)))
+    cell.transition(Event.STARTED)
+    cell.wake()
+
+
+async def start(cell: Cell) -> None:
+    """Start the next incarnation; returns once it takes messages.
+
+    Raises:
+        StartFailed: its constructor or `started()` raised, or it was stopped meanwhile.
+    """
+    try:
+        if make(cell):
+            assert cell.actor is not None
+            await _run_hook(cell, math.inf, cell.actor.started)
+            if cell.state is not Lifecycle.STARTING:
+                raise ActorStopped(cell.path, "it was stopped while it started")
+            started(cell)
+    except Exception as error:
+        cell.actor = None
+        _drop_owned(cell)
+        raise StartFailed(cell.path, unwrap(error)) from error
+
+
+async def _run_hook(
+    cell: Cell, patience: float, hook: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any
+) -> None:
+    """Run `started()` or `stopped()` in a context of its own, cancelled after `patience` seconds, then abandoned.
+
+    Raises:
+        Unresponsive: it was abandoned.
+        ActorStopped: it was cancelled.
+        Exception: what the hook raised.
+    """
+    system = cell.system
+    context = system.new_context()
+    outcome = context.run(begin, None, hook, *arguments)
+    if type(outcome) is not Suspension:
+        return
+    worker = Worker()
+    worker.task = system.backend.current_task()
+    cell.worker = worker
+    guard = _Guard(cell, worker, patience)
+    try:
+        with worker.scope:
+            try:
+                await resume(outcome, context, worker)
+            except anyio.get_cancelled_exc_class():
+                if worker.scope.cancel_called or cancelled_from_outside():
+                    raise
+                raise ActorStopped(cell.path, "what it awaited was cancelled by somebody else") from None
+    finally:
+        guard.cancel()
+        if cell.worker is worker:
+            cell.worker = None
+        cell.notify_quiet()
+    if worker.abandoned:
+        raise Unresponsive(cell.path, system.grace)
+    if worker.scope.cancelled_caught:
+        raise ActorStopped(cell.path, "it was cancelled")
+
+
+class _Guard:
+    """Cancels a hook that takes too long, and abandons it if that does not help."""
+
+    def __init__(self, cell: Cell, worker: Worker, patience: float) -> None:
+        self._cell = cell
+        self._worker = worker
+        system = cell.system
+        self._entry = None if patience == math.inf else system.timers.at(system.now() + patience, self)
+
+    def expire(self) -> None:
+        system = self._cell.system
+        if not self._worker.scope.cancel_called:
+            self._worker.scope.cancel()
+            self._entry = system.timers.at(system.now() + system.grace, self)
+        else:
+            abandon(self._cell, self._worker, system.grace)
+
+    def cancel(self) -> None:
+        if self._entry is not None:
+            self._cell.system.timers.cancel(self._entry)
+
+
+def abandon(cell: Cell, worker: Worker, waited: float) -> None:
+    """Give up on a handler that swallows its cancellation: its coroutine is closed when it next runs."""
+    worker.abandoned = True
+    current = cell.current
+    if cell.worker is worker:
+        cell.worker = None
+        cell.current = None
+    if isinstance(current, Ask):
+        current.fail(Unresponsive(cell.path, waited))
+    cell.system.events_stream.publish(Unanswered(cell.path, waited))
+    cell.system.backend.interrupt(worker.task)
+
+
+async def _quiesce(cell: Cell, patience: float) -> None:
+    """Wait until nothing of the cell runs."""
+    worker = cell.worker
+    if worker is None:
+        return
+    if patience > 0 and await _quiet_within(cell, patience):
+        return
+    worker.scope.cancel()
+    if not await _quiet_within(cell, cell.system.grace) and cell.worker is worker:
+        abandon(cell, worker, cell.system.grace)
+
+
+async def _quiet_within(cell: Cell, seconds: float) -> bool:
+    with anyio.move_on_after(seconds if seconds != math.inf else None):
+        while cell.worker is not None or (cell.extra is not None and cell.extra.tasks and cell.actor is None):
+            slot: Slot = cell.system.backend.new_slot()
+            cell.cold.quiet.append(slot)
+            await slot
+        return True
+    return False
+
+
+async def halt(cell: Cell, reason: ExitReason, patience: float | None = None, *, keep_children: bool = False) -> None:
+    """End the incarnation: its message, its children, its tasks and timers, and then `stopped()`.
+
+    Args:
+        patience: seconds for the message in processing; None for the child's own `shutdown`, 0 to cancel at once.
+        keep_children: halt the children but leave them in the tree, to be started again.
+    """
+    cell.attention |= PAUSED
+    cell.idle = False
+    shutdown = cell.spec.options.shutdown
+    patience = shutdown if patience is None else min(patience, shutdown)
+    await _quiesce(cell, patience)
+    extra = cell.extra
+    if extra is not None and extra.children:
+        if keep_children:
+            for child in reversed(list(extra.children.values())):
+                if child.state not in {Lifecycle.STOPPING, Lifecycle.STOPPED}:
+                    child.cold.restart_job = None
+                    child.attention |= PAUSED
+                    child.idle = False
+                    if child.state is not Lifecycle.RESTARTING:
+                        child.transition(Event.RESTART)
+                    await halt(child, ExitReason.SHUTDOWN, keep_children=child.spec.keeps_children)
+        else:
+            await stop_children(cell)
+    actor, cell.actor = cell.actor, None
+    if extra is not None and extra.tasks:
+        for task in list(extra.tasks):
+            task.cancel()
+        if not await _quiet_within(cell, cell.system.grace):
+            cell.system.events_stream.publish(Unanswered(cell.path, cell.system.grace))
+    if actor is not None and actor.kernel_has_stopped and reason.kind is not ExitKind.KILLED and shutdown > 0:
+        try:
+            await _run_hook(cell, shutdown, actor.stopped, reason)
+        except Exception as error:
+            cell.system.care.report(cell, error)
+    _drop_owned(cell)
+
+
+def _drop_owned(cell: Cell) -> None:
+    """Forget what belonged to the incarnation."""
+    extra = cell.extra
+    if extra is None:
+        return
+    for timer in list(extra.timers.values()):
+        timer.cancel()
+    extra.timers.clear()
+    for idle_timer in extra.idle_timers:
+        idle_timer.cancel()
+    extra.idle_timers.clear()
+    extra.behaviours.clear()
+    extra.leaving = None
+
+
+async def stop_children(cell: Cell, *, together: bool = False) -> None:
+    """End the children in reverse start order, or all at once where they do not depend on one another."""
+    if cell.extra is None:
+        return
+    together = together or cell.spec.unordered
+    for child in reversed(list(cell.extra.children.values())):
+        cell.system.care.end(child, ExitReason.SHUTDOWN)
+        if not together:
+            await joined(child)
+    for child in list(cell.extra.children.values()):
+        await joined(child)
+
+
+async def joined(cell: Cell) -> ExitReason:
+    """Wait for the final stop."""
+    while cell.state is not Lifecycle.STOPPED:
+        slot = cell.system.backend.new_slot()
+        cell.cold.joiners.append(slot)
+        try:
+            await slot
+        finally:
+            if slot in cell.cold.joiners:
+                cell.cold.joiners.remove(slot)
+    return cell.reason or ExitReason.STOPPED
+
+
+def refuse_waiting(cell: Cell) -> None:
+    """Close the mailbox and account for everything in it."""
+    cell.capacity = -1
+    mailbox, cell.mailbox = cell.mailbox, None
+    extra = cell.extra
+    waiting = [] if mailbox is None else [queued for queued in mailbox if not queued.done]
+    if extra is not None:
+        waiting += [waiter.envelope for waiter in extra.waiters]
+        for waiter in extra.waiters:
+            waiter.admit()
+        extra.waiters.clear()
+        extra.urgent.clear()
+    cell.attention &= PAUSED
+    for envelope in waiting:
+        cell.refuse(envelope, "stopped")
+
+
+def finish(cell: Cell) -> None:
+    """The final stop: take the cell out of the tree and tell who waits or watches."""
+    system = cell.system
+    refuse_waiting(cell)
+    cell.transition(Event.STOPPED)
+    cell.actor = None
+    reason = cell.reason or ExitReason.STOPPED
+    parent = cell.parent
+    extra = cell.extra
+    if parent is not None and parent.extra is not None:
+        parent.extra.children.pop(cell.label, None)
+    if extra is not None:
+        system.tell_watchers(cell, extra, reason)
+        for slot in extra.joiners:
+            slot.set()
+        extra.joiners.clear()
+    system.events_stream.publish(ActorTerminated(cell.path, reason))
+    if parent is not None and parent.extra is not None and parent.extra.supervision is not None:
+        parent.extra.supervision.gone(cell, reason)

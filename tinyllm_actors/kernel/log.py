@@ -1,0 +1,94 @@
+"""Transitions, failures and dead letters as structlog events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from tinyllm_actors.kernel.events import ChildFailed, ChildRestarted, DeadLetter, Escalated, Transition, Unanswered
+
+if TYPE_CHECKING:
+    from tinyllm_actors.kernel.events import EventStream
+
+__all__ = ["attach_log"]
+
+KERNEL_LOGGER: Final = "tinyllm_actors.kernel"
+
+
+def attach_log(events: EventStream, *, transitions: bool) -> None:
+    """Log what a system does.
+
+    A transition reads `[name] transition to: STATE`, at level info; those of the actor lifecycle are at level debug.
+    Failures, abandoned actors and dead letters are warnings. A log line that cannot be written harms no actor.
+    """
+    logger: Any = structlog.get_logger()
+
+    def on_transition(event: Transition) -> None:
+        lifecycle = event.machine == "lifecycle"
+        (logger.debug if lifecycle else logger.info)(
+            f"[{event.name}] transition to: {event.target}",
+            logger=KERNEL_LOGGER if lifecycle else f"tinyllm_actors.{event.machine}",
+            actor=event.path,
+            machine=event.machine,
+            source=event.source,
+            trigger=event.event,
+            target=event.target,
+            message_id=event.message_id,
+            elapsed=round(event.elapsed, 6),
+        )
+
+    def on_failure(event: ChildFailed) -> None:
+        cause = event.cause
+        logger.warning(
+            f"[{event.path}] failed: {type(cause).__name__}: {cause}",
+            logger=KERNEL_LOGGER,
+            actor=event.path,
+            incarnation=event.incarnation,
+            error=type(cause).__name__,
+        )
+
+    def on_restart(event: ChildRestarted) -> None:
+        logger.info(f"[{event.path}] restarted", logger=KERNEL_LOGGER, actor=event.path, incarnation=event.incarnation)
+
+    def on_escalation(event: Escalated) -> None:
+        logger.error(
+            f"[{event.path}] gave up on {event.child!r}: {event.cause}",
+            logger=KERNEL_LOGGER,
+            actor=event.path,
+            child=event.child,
+        )
+
+    def on_abandoned(event: Unanswered) -> None:
+        logger.error(
+            f"[{event.path}] did not stop when cancelled and was abandoned",
+            logger=KERNEL_LOGGER,
+            actor=event.path,
+            waited=event.waited,
+        )
+
+    def on_dead_letter(event: DeadLetter) -> None:
+        # The message may hold what users said, so only its type is logged; `system.dead_letters` has it.
+        logger.warning(
+            f"[{event.path}] dead letter ({event.reason}): {type(event.message).__name__}",
+            logger=KERNEL_LOGGER,
+            actor=event.path,
+            reason=event.reason,
+        )
+
+    def guarded(callback: Any) -> Any:
+        def call(event: Any) -> None:
+            try:
+                callback(event)
+            except Exception:
+                events.log_failures += 1
+
+        return call
+
+    events.subscribe(guarded(on_failure), ChildFailed)
+    events.subscribe(guarded(on_restart), ChildRestarted)
+    events.subscribe(guarded(on_escalation), Escalated)
+    events.subscribe(guarded(on_abandoned), Unanswered)
+    events.subscribe(guarded(on_dead_letter), DeadLetter)
+    if transitions:
+        events.subscribe(guarded(on_transition), Transition)

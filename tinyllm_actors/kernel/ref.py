@@ -1,0 +1,240 @@
+"""The handle through which everybody else speaks to an actor."""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Final
+
+from tinyllm_actors.errors import ActorFailed
+from tinyllm_actors.kernel import life
+from tinyllm_actors.kernel.envelope import NEVER, Ask, Envelope
+from tinyllm_actors.kernel.failure import settle
+from tinyllm_actors.kernel.lifecycle import ExitReason, Lifecycle
+from tinyllm_actors.kernel.mailbox import Overflow
+from tinyllm_actors.kernel.restart import unwrap
+from tinyllm_actors.kernel.scheduler import invoke
+from tinyllm_actors.kernel.stream import StreamRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Generator
+
+    from tinyllm_actors.kernel.cell import Cell
+
+__all__ = ["ActorRef"]
+
+SYSTEM_DEFAULT: Final = -1.0
+"""A time-out that stands for the system's `ask_timeout`."""
+
+MAX_INLINE: Final = 16
+"""How deep askers may run one another's handlers before the run queue takes over."""
+
+YIELD_EVERY: Final = 64
+"""Asks that were answered in place between two checkpoints."""
+
+
+class _Answered:
+    """The answer of a handler that ran in the asker's own task."""
+
+    __slots__ = ("_error", "_ref", "_value")
+
+    def __init__(self, ref: ActorRef, value: object, error: ActorFailed | None) -> None:
+        self._ref = ref
+        self._value = value
+        self._error = error
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        scheduler = self._ref.cell.system.scheduler
+        scheduler.answered += 1
+        if scheduler.answered % YIELD_EVERY == 0:
+            yield from self._ref.cell.system.backend.yield_now().__await__()
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+
+class ActorRef:
+    """The way to one actor, whichever incarnation of it lives.
+
+    References are equal when they lead to the same actor. They are valid in the event loop of their system only.
+    """
+
+    __slots__ = ("cell",)
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+
+    @property
+    def path(self) -> str:
+        """Where the actor is in the tree, such as `"pair/a"`."""
+        return self.cell.path
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.cell.label
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended for good (it may be starting or restarting)."""
+        return self.cell.state not in {Lifecycle.STOPPING, Lifecycle.STOPPED}
+
+    @property
+    def state(self) -> Lifecycle:
+        """Where the actor is in its life."""
+        return self.cell.state
+
+    async def tell(self, message: object) -> None:
+        """Send a message without waiting for an answer; returns once it is in the mailbox.
+
+        Waits for room when the mailbox is full and its policy is to block. A message to an actor that has ended
+        becomes a dead letter.
+
+        Raises:
+            MailboxFull: there is no room, and the policy is to reject, or `block_timeout` has passed.
+        """
+        cell = self.cell
+        waiter = cell.post(Envelope(message, cell, copy_context()))
+        if waiter is not None and waiter.slot is not None:
+            try:
+                await waiter.slot
+            except BaseException:  # the sender was cancelled: the message is not sent
+                if waiter in cell.cold.waiters:
+                    cell.cold.waiters.remove(waiter)
+                waiter.admit()
+                raise
+            if waiter.error is not None:
+                raise waiter.error
+
+    def tell_nowait(self, message: object) -> bool:
+        """Send a message if there is room. Returns whether it was taken; never raises, never waits."""
+        cell = self.cell
+        envelope = Envelope(message, cell, copy_context())
+        mailbox = cell.mailbox
+        if cell.capacity < 0 or (mailbox is not None and len(mailbox) >= cell.capacity) or cell.attention:
+            return self._try_post(cell, envelope)
+        cell.post(envelope)
+        return True
+
+    @staticmethod
+    def _try_post(cell: Cell, envelope: Envelope) -> bool:
+        depth = cell.depth()
+        full = depth >= cell.capacity
+        overflow = cell.spec.options.mailbox.overflow
+        if cell.capacity < 0:
+            cell.refuse(envelope, "stopped")
+            return False
+        if full and overflow in {Overflow.BLOCK, Overflow.REJECT}:
+            return False
+        cell.post(envelope)
+        return not (full and overflow is Overflow.DROP_NEWEST)
+
+    def ask(self, message: object, *, timeout: float | None = SYSTEM_DEFAULT) -> Awaitable[Any]:
+        """Send a message and return its answer, to be awaited once.
+
+        The message is sent at once; many asks can be under way before the first is awaited. Cancelling the awaiting
+        task, or the deadline, withdraws the message or cancels the handler that works on it. An idle actor whose
+        `receive` is a plain `def` answers in the caller's task.
+
+        Args:
+            timeout: seconds to wait; None for as long as the actor lives; left out for the system's `ask_timeout`.
+                Inside a handler, the deadline of the message being handled holds too.
+
+        Raises:
+            ActorFailed: the handler raised; `cause` holds what.
+            ActorStopped: the actor has ended, or ended before it answered.
+            AskTimeout: no answer in time.
+            AskDeadlock: the actor waits, perhaps through others, for the one that asks.
+            MailboxFull: there was no room, and the policy is to reject.
+            MessageDiscarded: the mailbox's policy dropped the message.
+        """
+        cell = self.cell
+        system = cell.system
+        asker = system.asker()
+        if cell.plain and cell.idle and system.scheduler.inline_depth < MAX_INLINE:
+            return self._answer_now(cell, message, NEVER if asker is None else asker.deadline)
+        if timeout == SYSTEM_DEFAULT:
+            timeout = system.ask_timeout
+        ask = Ask(message, cell, asker, timeout)
+        cell.post(ask)
+        return ask
+
+    def _answer_now(self, cell: Cell, message: object, deadline: float) -> Awaitable[Any]:
+        """Run the handler in the asker's task: the actor is idle, so it is its turn."""
+        context = copy_context()
+        envelope = Envelope(message, cell, context, deadline)
+        actor = cell.actor
+        assert actor is not None
+        scheduler = cell.system.scheduler
+        cell.idle = False
+        scheduler.inline_depth += 1
+        try:
+            value = context.run(invoke, envelope, actor.receive)
+        except BaseException as error:
+            settle(cell, envelope, error, None)
+            failure = ActorFailed(cell.path, unwrap(error))
+            value = None
+        else:
+            failure = None
+        scheduler.inline_depth -= 1
+        envelope.context = None
+        if cell.mailbox or cell.attention or cell.extra is not None:
+            if cell.actor is not None and not cell.idle:
+                cell.wake()
+        elif cell.actor is not None:
+            cell.idle = True
+        return _Answered(self, value, failure)
+
+    def stream(self, message: object, *, timeout: float | None = None, buffer: int = 64) -> StreamRequest[Any]:
+        """Open the answer to `message` as a stream: `async with ref.stream(m) as items: async for item in items: …`.
+
+        Leaving the block cancels the producer.
+
+        Args:
+            timeout: seconds for the whole stream; None for no bound but the inherited deadline.
+            buffer: items that the producer may be ahead. If in doubt, 64.
+
+        Raises:
+            ActorFailed: the producer failed; raised by the iteration, after the items that came before.
+            ActorStopped: the actor has ended, or ended before the stream did.
+            AskTimeout: the deadline has passed.
+        """
+        return StreamRequest(self.cell, message, timeout, buffer)
+
+    async def stop(self, timeout: float | None = None) -> ExitReason:
+        """Stop the actor for good and wait until it has ended.
+
+        It finishes the message in processing, its children end in reverse order, and `stopped()` runs. What waits in
+        its mailbox is accounted for: asks fail with `ActorStopped`, tells become dead letters. Called by the actor
+        itself, it takes effect after the current message and does not wait.
+
+        Args:
+            timeout: seconds before the message in processing is cancelled; None for the `shutdown` of its spec.
+        """
+        cell = self.cell
+        asker = cell.system.asker()
+        cell.system.care.end(cell, ExitReason.STOPPED, timeout)
+        if asker is not None and asker.receiver is cell:
+            return ExitReason.STOPPED
+        return await life.joined(cell)
+
+    async def kill(self) -> ExitReason:
+        """End the actor at once: its handler is cancelled and `stopped()` does not run."""
+        cell = self.cell
+        asker = cell.system.asker()
+        cell.system.care.end(cell, ExitReason.KILLED)
+        if asker is not None and asker.receiver is cell:
+            return ExitReason.KILLED
+        return await life.joined(cell)
+
+    async def join(self) -> ExitReason:
+        """Wait until the actor has ended for good (restarts do not count) and return why."""
+        return await life.joined(self.cell)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ActorRef) and other.cell is self.cell
+
+    def __hash__(self) -> int:
+        return hash(self.cell)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path!r} {self.state.value}>"

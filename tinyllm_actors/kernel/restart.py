@@ -1,0 +1,164 @@
+"""The arithmetic of restarts: how often, after how long, and who else. Pure: no clock, no loop, no actors."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Backoff", "Directive", "Restart", "RestartWindow", "Strategy", "affected", "unwrap"]
+
+T = TypeVar("T")
+
+
+class Restart(enum.StrEnum):
+    """When a child that ended is started again.
+
+    Source: OTP `supervisor`, child specification, `restart`.
+    """
+
+    PERMANENT = "permanent"
+    """Always. If in doubt, use this."""
+    TRANSIENT = "transient"
+    """Only after a failure."""
+    TEMPORARY = "temporary"
+    """Never, not even when a sibling's failure stops it."""
+
+
+class Strategy(enum.StrEnum):
+    """Which children are restarted when one fails.
+
+    Source: OTP `supervisor`, `strategy`.
+    """
+
+    ONE_FOR_ONE = "one_for_one"
+    """That one. If in doubt, use this."""
+    ONE_FOR_ALL = "one_for_all"
+    """All of them: none can work without the others."""
+    REST_FOR_ONE = "rest_for_one"
+    """That one and those started after it: each depends on the earlier ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to wait before the n-th restart in a row.
+
+    With `Backoff(3.0, 30.0, jitter=0.0)` the waits are 3, 6, 12, 24, 30, 30 … seconds.
+
+    Args:
+        initial: the first wait, in seconds.
+        maximum: the longest wait, in seconds.
+        jitter: the share by which a wait is lengthened at random, so that many do not restart at once: 0.2 adds up
+            to 20 %.
+        factor: what each wait is multiplied by.
+        reset_after: seconds without a failure after which counting begins anew; None for twice `maximum`.
+
+    Raises:
+        ValueError: a number is negative, or `maximum` is below `initial`.
+    """
+
+    initial: float = 0.1
+    maximum: float = 30.0
+    jitter: float = 0.2
+    factor: float = 2.0
+    reset_after: float | None = None
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.initial <= self.maximum < math.inf):
+            raise ValueError(f"need 0 <= initial <= maximum, got initial={self.initial!r}, maximum={self.maximum!r}")
+        if self.jitter < 0 or self.factor < 1:
+            raise ValueError(f"need jitter >= 0 and factor >= 1, got {self.jitter!r} and {self.factor!r}")
+
+    def delay(self, attempt: int, random: float = 0.0) -> float:
+        """Return the seconds to wait before restart number `attempt` (0 is the first).
+
+        Args:
+            random: a number from 0 to 1 that places the wait inside its jitter.
+        """
+        # Beyond 64 doublings the power overflows, and the maximum was reached long ago.
+        wait = min(self.maximum, self.initial * self.factor ** min(attempt, 64))
+        return wait * (1.0 + self.jitter * random)
+
+    @property
+    def quiet(self) -> float:
+        """Seconds without a failure after which counting begins anew."""
+        return self.maximum * 2 if self.reset_after is None else self.reset_after
+
+
+@dataclass(slots=True, kw_only=True)
+class RestartWindow:
+    """Count restarts in a sliding window.
+
+    Args:
+        max_restarts: restarts tolerated inside one window; 0 means never restart.
+        period: window length, in seconds of the caller's clock.
+
+    Source: OTP `supervisor`, `intensity` and `period`.
+    """
+
+    max_restarts: int
+    period: float
+    _times: deque[float] = field(default_factory=deque[float])
+
+    def _forget(self, now: float) -> None:
+        # OTP keeps a restart that is exactly `period` old inside the window.
+        while self._times and self._times[0] < now - self.period:
+            self._times.popleft()
+
+    def admit(self, now: float) -> bool:
+        """Count a restart at `now`; False when that is one too many."""
+        self._forget(now)
+        self._times.append(now)
+        return len(self._times) <= self.max_restarts
+
+    def left(self, now: float) -> int:
+        """Return how many restarts are left in the window that ends at `now`."""
+        self._forget(now)
+        return max(0, self.max_restarts - len(self._times))
+
+
+def affected(strategy: Strategy, children: Sequence[T], failed: T) -> list[T]:
+    """Return the children that stop and start because `failed` did, in start order.
+
+    ```python
+    >>> affected(Strategy.REST_FOR_ONE, ["a", "b", "c"], "b")
+    ['b', 'c']
+
+    ```
+    """
+    if strategy is Strategy.ONE_FOR_ONE:
+        return [failed]
+    if strategy is Strategy.ONE_FOR_ALL:
+        return list(children)
+    return list(children[children.index(failed) :])
+
+
+def unwrap(error: BaseException) -> BaseException:
+    """Return the only leaf of an exception group, however deep; any other error as it is."""
+    while isinstance(error, BaseExceptionGroup):
+        group: BaseExceptionGroup[BaseException] = error
+        if len(group.exceptions) != 1:
+            break
+        error = group.exceptions[0]
+    return error
+
+
+class Directive(enum.StrEnum):
+    """What a supervisor does about a failure.
+
+    Source: Pekko, "Fault tolerance", supervision directives.
+    """
+
+    RESTART = "restart"
+    """Start a new incarnation. If in doubt, use this."""
+    RESUME = "resume"
+    """Go on with the same object, as if the message had not come. Only when its state cannot be harmed."""
+    STOP = "stop"
+    """Stop the child for good."""
+    ESCALATE = "escalate"
+    """Fail the supervisor itself, with the same cause."""

@@ -1,0 +1,264 @@
+"""The run queue and the pooled workers that drain it.
+
+One worker at a time holds the turn and runs message after message, cell after cell, with a real checkpoint every
+`BATCH` messages. When a handler waits for something, its worker stays with it, as the task the handler runs in, and
+hands the turn to a spare one. So an idle actor costs no task, a busy one no task switch, and a waiting one a task.
+
+A handler is driven step by step inside the context variables of its message, so nothing that one message binds is
+seen by another.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from types import coroutine
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+
+from tinyllm_actors.kernel.cell import PAUSED
+from tinyllm_actors.kernel.envelope import CURRENT, Kind
+from tinyllm_actors.kernel.failure import settle
+from tinyllm_actors.kernel.lifecycle import Lifecycle
+from tinyllm_actors.kernel.stream import pump
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator
+    from contextvars import Context
+
+    from tinyllm_actors.kernel.cell import Cell
+    from tinyllm_actors.kernel.envelope import Envelope
+    from tinyllm_actors.kernel.slots import Slot
+    from tinyllm_actors.kernel.system import ActorSystem
+
+__all__ = ["Scheduler", "Suspension", "Worker", "begin", "invoke", "resume"]
+
+BATCH: Final = 64
+"""Messages between two checkpoints."""
+
+MAX_SPARE: Final = 32
+"""Workers kept for the next handler that waits."""
+
+
+class Suspension:
+    """A handler that waits for something."""
+
+    __slots__ = ("coro", "yielded")
+
+    def __init__(self, coro: Coroutine[Any, Any, Any], yielded: object) -> None:
+        self.coro = coro
+        self.yielded = yielded
+
+
+class Worker:
+    """A task that runs handlers, and the scope through which the one it waits with can be cancelled."""
+
+    __slots__ = ("abandoned", "cell", "envelope", "held", "scope", "task")
+
+    def __init__(self) -> None:
+        self.scope = anyio.CancelScope()
+        self.abandoned = False
+        self.cell: Cell | None = None
+        self.envelope: Envelope | None = None
+        self.held: Suspension | None = None
+        self.task: object = None
+
+
+def invoke(envelope: Envelope, receive: Callable[[Any], Any]) -> Any:
+    """Run a plain handler."""
+    CURRENT.set(envelope)
+    return receive(envelope.message)
+
+
+def begin(envelope: Envelope | None, function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> Any:
+    """Run a coroutine function until it ends or first waits; in the latter case return a `Suspension`."""
+    CURRENT.set(envelope)
+    coro = function(*arguments)
+    try:
+        yielded = coro.send(None)
+    except StopIteration as stop:
+        return stop.value
+    return Suspension(coro, yielded)
+
+
+@coroutine
+def resume(suspension: Suspension, context: Context, worker: Worker | None) -> Generator[Any, Any, Any]:
+    """Drive a suspended coroutine to its end in the running task, each step in `context`.
+
+    An abandoned worker's coroutine is closed instead of being driven on: that is how a handler that swallows its
+    cancellation comes to an end.
+    """
+    coro, yielded = suspension.coro, suspension.yielded
+    while True:
+        step: Callable[[Any], Any] = coro.send
+        argument: Any = None
+        try:
+            argument = yield yielded
+        except BaseException as error:
+            step, argument = coro.throw, error
+        if worker is not None and worker.abandoned:
+            context.run(coro.close)
+            return None
+        try:
+            yielded = context.run(step, argument)
+        except StopIteration as stop:
+            return stop.value
+
+
+class Scheduler:
+    """The run queue of one actor system."""
+
+    def __init__(self, system: ActorSystem) -> None:
+        self.system = system
+        self.queue: deque[Cell] = deque()
+        self.spare_queues: list[deque[Envelope]] = []
+        self.active = False  # a worker holds the turn, or is on its way to take it
+        self.busy: dict[Worker, None] = {}  # workers that wait with a handler
+        self.inline_depth = 0  # how deep handlers run inside asks right now
+        self.answered = 0  # asks answered in place
+        self._parked: list[Slot] = []
+
+    def enqueue(self, cell: Cell) -> None:
+        """Make a cell runnable."""
+        self.queue.append(cell)
+        if not self.active:
+            self.pass_turn()
+
+    def pass_turn(self) -> None:
+        """Let a spare worker take the turn; make one if there is none."""
+        self.active = True
+        if self._parked:
+            self._parked.pop().set()
+        else:
+            self.system.start_task(self._work)
+
+    async def _work(self) -> None:
+        queue = self.queue
+        yield_now = self.system.backend.yield_now
+        new_slot = self.system.backend.new_slot
+        worker = Worker()
+        worker.task = self.system.backend.current_task()
+        has_turn = True
+        while True:
+            # A scope that was used to cancel a handler is spent: leave it, and lend the next handler a new one.
+            with anyio.CancelScope() as worker.scope:
+                while True:
+                    if has_turn:
+                        if self._turn(worker):
+                            has_turn = await self._hold(worker)
+                            if worker.abandoned:
+                                return
+                            if worker.scope.cancel_called:
+                                break
+                            continue
+                        if queue:
+                            await yield_now()
+                            continue
+                        self.active = False
+                    if len(self._parked) >= MAX_SPARE:
+                        return
+                    slot = new_slot()
+                    self._parked.append(slot)
+                    await slot
+                    has_turn = True
+
+    def _turn(self, worker: Worker) -> bool:
+        """Run messages until one waits (True), or the batch or the queue is used up (False)."""
+        queue = self.queue
+        budget = BATCH
+        while queue and budget > 0:
+            budget = self._drain(queue.popleft(), worker, budget)
+            if budget < 0:
+                return True
+        return False
+
+    def _drain(self, cell: Cell, worker: Worker, budget: int) -> int:
+        """Run a cell's messages. Returns what is left of the budget, or -1 when a handler waits."""
+        if cell.attention and not cell.attend():
+            return budget
+        actor = cell.actor
+        mailbox = cell.mailbox
+        if actor is None:  # it was stopped, restarts or was passivated since it was queued
+            if cell.state is Lifecycle.PASSIVE:
+                self.system.start_task(self.system.care.thaw, cell)
+            return budget
+        receive = actor.receive
+        plain = not actor.kernel_receive_is_async
+        while mailbox:
+            if budget <= 0:
+                self.queue.append(cell)
+                return 0
+            budget -= 1
+            envelope = mailbox.popleft()
+            kind = envelope.kind
+            context = envelope.context
+            if context is None or (kind and envelope.done):
+                continue  # a tombstone
+            try:
+                if kind == Kind.STREAM:
+                    outcome = context.run(begin, envelope, _open_stream, actor, envelope)
+                elif plain:
+                    outcome = context.run(invoke, envelope, receive)
+                else:
+                    outcome = context.run(begin, envelope, receive, envelope.message)
+            except BaseException as error:
+                settle(cell, envelope, error, worker)
+                actor = cell.actor
+                if actor is None:
+                    return budget
+                receive = actor.receive  # it may be the next incarnation's by now
+            else:
+                if type(outcome) is Suspension:
+                    worker.cell, worker.envelope, worker.held = cell, envelope, outcome
+                    return -1
+                if kind:
+                    envelope.succeed(outcome)
+                envelope.context = None
+            if cell.attention and not cell.attend():
+                return budget
+        cell.rest()
+        return budget
+
+    async def _hold(self, worker: Worker) -> bool:
+        """Wait with a suspended handler until it ends, while others take turns. Returns whether the turn is ours."""
+        cell, envelope, held = worker.cell, worker.envelope, worker.held
+        assert cell is not None and envelope is not None and held is not None and envelope.context is not None
+        envelope.since = self.system.now()
+        cell.current = envelope
+        cell.worker = worker
+        self.busy[worker] = None
+        if envelope.kind and envelope.done and not envelope.receiver.keeps_on(envelope):
+            worker.scope.cancel()  # its asker left during the first step
+        if self.queue:
+            self.pass_turn()
+        else:
+            self.active = False
+        failure: BaseException | None = None
+        outcome: object = None
+        try:
+            outcome = await resume(held, envelope.context, worker)
+        except BaseException as error:
+            failure = error
+        del self.busy[worker]
+        worker.cell = worker.envelope = worker.held = None
+        if worker.abandoned:
+            return False
+        cell.current = None
+        cell.worker = None
+        if failure is not None:
+            settle(cell, envelope, failure, worker)
+        else:
+            if envelope.kind:
+                envelope.succeed(outcome)
+            envelope.context = None
+        has_turn = not self.active
+        self.active = True  # before the cell is queued, so that it does not wake another worker
+        if cell.attention & PAUSED:
+            cell.attend()
+        elif cell.actor is not None:
+            cell.wake()
+        return has_turn
+
+
+def _open_stream(actor: Any, envelope: Any) -> Coroutine[Any, Any, None]:
+    return pump(actor.stream(envelope.message), envelope)

@@ -1,0 +1,151 @@
+"""The few things that differ between event loops: a one-shot slot, the clock, and a bare yield.
+
+This is the only module of the kernel that imports asyncio or trio. Everything else speaks anyio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
+import anyio.lowlevel
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator
+
+__all__ = ["Backend", "Slot", "current_backend"]
+
+
+class Slot(Protocol):
+    """Something one task waits for and another sets, once. Waiting is a cancellation point."""
+
+    def __await__(self) -> Generator[Any, Any, None]: ...
+
+    def set(self) -> None:
+        """Wake the waiter; later calls do nothing."""
+        ...
+
+
+class Backend(Protocol):
+    """One event loop, seen by the kernel."""
+
+    now: Callable[[], float]
+    new_slot: Callable[[], Slot]
+
+    def yield_now(self) -> Awaitable[None]:
+        """Let every other ready task run once; a cancellation point."""
+        ...
+
+    def current_task(self) -> object:
+        """The running task, for `interrupt`."""
+        ...
+
+    def interrupt(self, task: object) -> None:
+        """Make `task` run again even inside a shield, where the loop can do that."""
+        ...
+
+
+def cancelled_from_outside() -> bool:
+    """Whether an enclosing cancel scope asks the running task to end (so its cancellation is not a foreign one)."""
+    return anyio.current_effective_deadline() == -math.inf
+
+
+class _AsyncioSlot:
+    """A future, made only when somebody really waits."""
+
+    __slots__ = ("_fired", "_future")
+
+    def __init__(self) -> None:
+        self._fired = False
+        self._future: asyncio.Future[None] | None = None
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        if not self._fired:
+            self._future = future = asyncio.get_running_loop().create_future()
+            yield from future.__await__()
+
+    def set(self) -> None:
+        self._fired = True
+        future = self._future
+        if future is not None and not future.done():
+            future.set_result(None)
+
+
+class _AsyncioBackend:
+    def __init__(self) -> None:
+        self.now = asyncio.get_running_loop().time
+        self.new_slot = _AsyncioSlot
+
+    def yield_now(self) -> Awaitable[None]:
+        return asyncio.sleep(0)
+
+    def current_task(self) -> object:
+        return asyncio.current_task()
+
+    def interrupt(self, task: object) -> None:
+        if isinstance(task, asyncio.Task):
+            task.cancel()
+
+
+def _trio_backend() -> Backend:
+    """Build the trio side on first use, so that asyncio users need no trio."""
+    import trio
+
+    current_task = trio.lowlevel.current_task
+    reschedule = trio.lowlevel.reschedule
+    wait_task_rescheduled = trio.lowlevel.wait_task_rescheduled
+    succeeded = trio.lowlevel.Abort.SUCCEEDED
+
+    class TrioSlot:
+        __slots__ = ("_fired", "_task")
+
+        def __init__(self) -> None:
+            self._fired = False
+            self._task: trio.lowlevel.Task | None = None
+
+        def _abort(self, _: object) -> trio.lowlevel.Abort:
+            self._task = None
+            return succeeded
+
+        def __await__(self) -> Generator[Any, Any, None]:
+            if not self._fired:
+                self._task = current_task()
+                yield from wait_task_rescheduled(self._abort).__await__()
+
+        def set(self) -> None:
+            self._fired = True
+            task = self._task
+            if task is not None:
+                self._task = None
+                reschedule(task)
+
+    class TrioBackend:
+        def __init__(self) -> None:
+            self.now = trio.current_time
+            self.new_slot = TrioSlot
+
+        def yield_now(self) -> Awaitable[None]:
+            return trio.lowlevel.checkpoint()
+
+        def current_task(self) -> object:
+            return current_task()
+
+        def interrupt(self, task: object) -> None:
+            """Trio has no such thing: a shield is a shield."""
+
+    return TrioBackend()
+
+
+def current_backend() -> Backend:
+    """Return the backend of the running event loop.
+
+    Raises:
+        RuntimeError: no event loop is running.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _trio_backend()
+    return _AsyncioBackend()

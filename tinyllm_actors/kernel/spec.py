@@ -1,0 +1,205 @@
+"""How to make an actor and what to do when it ends: data that a supervisor keeps and runs again."""
+
+from __future__ import annotations
+
+import math
+from copy import copy as shallow_copy
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from tinyllm_actors.kernel.mailbox import Mailbox
+from tinyllm_actors.kernel.restart import Backoff, Directive, Restart, Strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tinyllm_actors.kernel.actor import Actor
+
+__all__ = ["BRUTAL_KILL", "ChildOptions", "ChildSpec", "DynamicSupervisor", "InFlight", "Supervisor"]
+
+BRUTAL_KILL: Final = 0.0
+"""A shutdown time-out that cancels at once and runs no `stopped()` hook."""
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """What becomes of the message in processing when its handler fails.
+
+    Args:
+        redeliveries: how often it is handled again, by the next incarnation, with the same id and `attempt + 1`;
+            after that it goes to the dead letters. 0 fails its asker and drops it. If in doubt, 0: redeliver only
+            what is safe to do twice.
+    """
+
+    redeliveries: int = 0
+
+    def __post_init__(self) -> None:
+        if self.redeliveries < 0:
+            raise ValueError(f"redeliveries must be 0 or more, got {self.redeliveries!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildOptions:
+    """What a supervisor needs to know of a child.
+
+    Args:
+        restart: when the child is started again.
+        shutdown: seconds it gets to finish its current message, and again to run `stopped()`, before it is
+            cancelled; `BRUTAL_KILL` for none, `math.inf` for as long as it takes.
+        mailbox: how much may wait, and what happens to what does not fit.
+        on_inflight: what becomes of the message in processing when the handler fails.
+        significant: when this child ends for good, so does its supervisor (see `Supervisor.auto_shutdown`).
+        max_restarts: restarts of this child tolerated in the supervisor's period; None for the supervisor's own
+            bound alone.
+        detached: go on with a message though its asker has left or its deadline has passed.
+        passivate_after: seconds without a message after which the incarnation is stopped; the next message starts
+            another. None to keep it.
+    """
+
+    restart: Restart = Restart.PERMANENT
+    shutdown: float = 5.0
+    mailbox: Mailbox = field(default_factory=Mailbox)
+    on_inflight: InFlight = field(default_factory=InFlight)
+    significant: bool = False
+    max_restarts: int | None = None
+    detached: bool = False
+    passivate_after: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.shutdown >= 0:
+            raise ValueError(f"shutdown must be 0 or more seconds, got {self.shutdown!r}")
+        if self.significant and self.restart is Restart.PERMANENT:
+            raise ValueError("a permanent child never ends for good, so it cannot be significant; use transient")
+
+
+DEFAULT_OPTIONS: Final = ChildOptions()
+_NO_ARGUMENTS: Final[dict[str, Any]] = {}
+
+
+class ChildSpec:
+    """How to make an actor. The factory runs again for every incarnation.
+
+    `Actor.spec(…)` makes one; `ChildSpec(factory, *args, **kwargs)` does it for any callable that returns an actor.
+
+    ```python
+    >>> from tinyllm_actors import Actor, Restart
+    >>> class Echo(Actor):
+    ...     def receive(self, message: object) -> object:
+    ...         return message
+    >>> Echo.spec().named("echo").with_options(restart=Restart.TRANSIENT)
+    <ChildSpec Echo name='echo'>
+
+    ```
+    """
+
+    __slots__ = ("args", "factory", "kwargs", "name", "options")
+
+    keeps_children = False
+    unordered = False
+
+    def __init__(self, factory: Callable[..., Actor], /, *args: Any, **kwargs: Any) -> None:
+        self.factory = factory
+        self.args = args
+        self.kwargs = kwargs or _NO_ARGUMENTS
+        self.name: str | None = None
+        self.options = getattr(factory, "options", None) or DEFAULT_OPTIONS
+
+    @property
+    def label(self) -> str:
+        """What actors are called that get no name: the class, and a number."""
+        return getattr(self.factory, "__name__", type(self.factory).__name__)
+
+    def make(self) -> Actor:
+        """Return a new actor object."""
+        return self.factory(*self.args, **self.kwargs)
+
+    def named(self, name: str) -> ChildSpec:
+        """Return the same spec with a name, unique among siblings."""
+        copy = shallow_copy(self)
+        copy.name = check_name(name)
+        return copy
+
+    def with_options(self, **changes: Any) -> ChildSpec:
+        """Return the same spec with other options (the fields of `ChildOptions`).
+
+        Raises:
+            TypeError: there is no such option.
+            ValueError: a value is out of range.
+        """
+        copy = shallow_copy(self)
+        copy.options = replace(self.options, **changes)
+        return copy
+
+    def __repr__(self) -> str:
+        # The arguments may hold secrets, so they are not shown.
+        name = "" if self.name is None else f" name={self.name!r}"
+        return f"<ChildSpec {getattr(self.factory, '__name__', 'factory')}{name}>"
+
+
+def check_name(name: str) -> str:
+    """Return `name` if it can be part of a path.
+
+    Raises:
+        ValueError: it is empty or holds a slash.
+    """
+    if not name or "/" in name:
+        raise ValueError(f"an actor's name must be non-empty and without '/', got {name!r}")
+    return name
+
+
+def _always_restart(_: BaseException) -> Directive:
+    return Directive.RESTART
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supervisor:
+    """What is done when a child fails.
+
+    More than `max_restarts` restarts within `period` seconds fail the supervisor itself, and its own supervisor
+    decides. With the defaults the fourth failure inside five seconds does.
+
+    Args:
+        strategy: which children restart when one fails.
+        max_restarts: restarts tolerated within `period`; 0 for none.
+        period: in seconds.
+        backoff: how long to wait before each restart; None to restart at once.
+        decider: what to do about a failure, by its exception.
+        auto_shutdown: stop when a significant child has ended for good: `"never"`, `"any"` of them or `"all"`.
+
+    Source: OTP `supervisor`.
+    """
+
+    strategy: Strategy = Strategy.ONE_FOR_ONE
+    max_restarts: int = 3
+    period: float = 5.0
+    backoff: Backoff | None = field(default_factory=Backoff)
+    decider: Callable[[BaseException], Directive] = _always_restart
+    auto_shutdown: str = "never"
+
+    def __post_init__(self) -> None:
+        if self.max_restarts < 0 or not 0 < self.period < math.inf:
+            raise ValueError(
+                f"need max_restarts >= 0 and period > 0, got max_restarts={self.max_restarts!r}, period={self.period!r}"
+            )
+        if self.auto_shutdown not in {"never", "any", "all"}:
+            raise ValueError(f"auto_shutdown is 'never', 'any' or 'all', not {self.auto_shutdown!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DynamicSupervisor(Supervisor):
+    """A supervisor of many children that come and go and do not depend on one another.
+
+    They are restarted one for one and shut down all at once.
+
+    Args:
+        max_children: how many there may be; None for no bound.
+
+    Source: Elixir `DynamicSupervisor`.
+    """
+
+    max_children: int | None = None
+
+    def __post_init__(self) -> None:
+        Supervisor.__post_init__(self)
+        if self.strategy is not Strategy.ONE_FOR_ONE:
+            raise ValueError(f"children of a dynamic supervisor are unordered: no {self.strategy.value!r} there")

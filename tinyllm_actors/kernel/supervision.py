@@ -1,0 +1,279 @@
+"""Who decides when an actor fails, and how its restart or end is carried out.
+
+`Caretaker` is the way in for everything that ends an incarnation. The decision is the parent's `Supervision`; it is
+taken at once, even while the parent's own handler is busy, so a long turn never delays the restart of its tools.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from tinyllm_actors.errors import RestartLimitExceeded, StartFailed
+from tinyllm_actors.kernel import life
+from tinyllm_actors.kernel.cell import PAUSED
+from tinyllm_actors.kernel.events import ChildFailed, ChildRestarted, Escalated
+from tinyllm_actors.kernel.lifecycle import Event, ExitKind, ExitReason, Lifecycle
+from tinyllm_actors.kernel.restart import Directive, Restart, RestartWindow, affected, unwrap
+from tinyllm_actors.kernel.spec import Supervisor
+
+if TYPE_CHECKING:
+    from tinyllm_actors.kernel.cell import Cell
+    from tinyllm_actors.kernel.system import ActorSystem
+
+__all__ = ["Caretaker", "Supervision"]
+
+_ENDED: Final = frozenset({Lifecycle.STOPPING, Lifecycle.STOPPED})
+_DEFAULT: Final = Supervisor()
+
+
+class Caretaker:
+    """Carries out what ends an incarnation or an actor."""
+
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
+
+    def supervision(self, cell: Cell) -> Supervision:
+        """Return how `cell` supervises its children."""
+        cold = cell.cold
+        if cold.supervision is None:
+            config = getattr(cell.actor, "supervision", None) or _DEFAULT
+            cold.supervision = Supervision(self._system, cell, config)
+        return cold.supervision
+
+    def report(self, cell: Cell, error: BaseException) -> None:
+        """Publish a failure."""
+        self._system.events_stream.publish(ChildFailed(cell.path, error, cell.incarnation))
+
+    def fail(self, cell: Cell, error: BaseException) -> None:
+        """The handler, a task or the start of `cell` failed."""
+        if cell.state in _ENDED:
+            self.report(cell, error)
+            return
+        self.report(cell, error)
+        parent = cell.parent
+        if parent is None:
+            self._system.crash(error)
+        else:
+            self.supervision(parent).failed(cell, error)
+
+    def leave(self, cell: Cell, reason: ExitReason) -> None:
+        """`cell` asked to stop; its supervisor restarts it if it is permanent."""
+        parent = cell.parent
+        if parent is None or cell.state in _ENDED:
+            return
+        self.supervision(parent).exited(cell, reason)
+
+    def end(self, cell: Cell, reason: ExitReason, patience: float | None = None) -> None:
+        """Stop `cell` for good. Returns at once; `life.joined` waits for it."""
+        if cell.state in _ENDED:
+            if reason.kind is ExitKind.KILLED and cell.worker is not None:
+                cell.worker.scope.cancel()
+            return
+        was_idle = cell.idle
+        cell.reason = reason
+        cell.attention |= PAUSED
+        cell.idle = False
+        cell.transition(Event.STOP)
+        life.refuse_waiting(cell)
+        actor = cell.actor
+        if was_idle and cell.extra is None and actor is not None and not actor.kernel_has_stopped:
+            life.finish(cell)  # nothing of it runs and it owns nothing
+        else:
+            self._system.start_task(_end, cell, reason, 0.0 if reason.kind is ExitKind.KILLED else patience)
+
+    def passivate(self, cell: Cell) -> None:
+        """End the incarnation of an idle actor; the next message starts another."""
+        if cell.state is not Lifecycle.RUNNING or not cell.idle:
+            return
+        cell.transition(Event.PASSIVATE)
+        cell.attention |= PAUSED
+        cell.idle = False
+        self._system.start_task(self._passivate, cell)
+
+    async def _passivate(self, cell: Cell) -> None:
+        await life.halt(cell, ExitReason.PASSIVATED)
+        if cell.state is not Lifecycle.PASSIVE:
+            return
+        cell.attention &= ~PAUSED
+        if cell.mailbox or cell.attention:
+            await self.thaw(cell)
+        else:
+            cell.rest()
+
+    async def thaw(self, cell: Cell) -> None:
+        """Start a passive actor again; a failure is a failed start, and its supervisor decides."""
+        cell.attention |= PAUSED
+        try:
+            await life.start(cell)
+        except StartFailed as error:
+            self.fail(cell, error.cause)
+
+    def suspend(self, cell: Cell) -> None:
+        """Handle no messages after the one in processing; they wait."""
+        cell.transition(Event.SUSPEND)
+        cell.attention |= PAUSED
+        cell.idle = False
+
+    def resume(self, cell: Cell) -> None:
+        """Go on after `suspend`."""
+        cell.transition(Event.RESUME)
+        cell.attention &= ~PAUSED
+        if cell.worker is None:
+            cell.wake()
+
+
+async def _end(cell: Cell, reason: ExitReason, patience: float | None) -> None:
+    try:
+        await life.halt(cell, reason, patience)
+    finally:
+        life.finish(cell)
+
+
+class Supervision:
+    """What one supervisor knows of its children's failures, and what it does about the next."""
+
+    def __init__(self, system: ActorSystem, cell: Cell, config: Supervisor) -> None:
+        self.config = config
+        self.window = RestartWindow(max_restarts=config.max_restarts, period=config.period)
+        self._system = system
+        self._cell = cell
+        self._windows: dict[Cell, RestartWindow] = {}
+        self._streaks: dict[Cell, tuple[int, float]] = {}  # failures in a row, time of the last
+
+    def failed(self, child: Cell, cause: BaseException) -> None:
+        """Decide about a failure of `child`."""
+        directive = self.config.decider(cause)
+        if directive is Directive.RESUME and child.actor is not None:
+            return
+        if directive is Directive.STOP:
+            self._system.care.end(child, ExitReason(ExitKind.FAILED, cause))
+        elif directive is Directive.ESCALATE:
+            self._escalate(child, cause)
+        else:
+            self.exited(child, ExitReason(ExitKind.FAILED, cause))
+
+    def exited(self, child: Cell, reason: ExitReason) -> None:
+        """Restart `child`, and whom the strategy says, or let it end."""
+        restart = child.spec.options.restart
+        if restart is Restart.TEMPORARY or (restart is Restart.TRANSIENT and not reason.abnormal):
+            self._system.care.end(child, reason)
+            return
+        now = self._system.now()
+        own = child.spec.options.max_restarts
+        if own is not None and child not in self._windows:
+            self._windows[child] = RestartWindow(max_restarts=own, period=self.config.period)
+        window = self._windows.get(child)
+        if not self.window.admit(now) or (window is not None and not window.admit(now)):
+            limit = self.config.max_restarts if window is None or own is None else min(own, self.config.max_restarts)
+            error = RestartLimitExceeded(self._cell.path, child.path, limit, self.config.period, reason.cause)
+            self._escalate(child, error)
+            return
+        delay = self._delay(child, reason.cause, now)
+        children = list(self._cell.cold.children.values())
+        cells = affected(self.config.strategy, children, child)
+        if delay == 0 and len(cells) == 1 and self._restart_at_once(child, reason):
+            return
+        self._begin_restart(cells, child, reason, delay)
+
+    def _delay(self, child: Cell, cause: BaseException | None, now: float) -> float:
+        backoff = self.config.backoff
+        wait = 0.0
+        if backoff is not None:
+            attempt, last = self._streaks.get(child, (0, now))
+            if now - last > backoff.quiet:
+                attempt = 0
+            self._streaks[child] = (attempt + 1, now)
+            wait = backoff.delay(attempt, random.random())
+        retry_after = getattr(unwrap(cause), "retry_after", None) if cause is not None else None
+        return max(wait, float(retry_after)) if isinstance(retry_after, int | float) else wait
+
+    def _restart_at_once(self, child: Cell, reason: ExitReason) -> bool:
+        """Swap the object of an actor that owns nothing and has no hooks: no task is needed for that."""
+        actor = child.actor
+        if child.worker is not None or actor is None or child.state is not Lifecycle.RUNNING:
+            return False
+        if child.extra is not None and child.extra.owns_anything():
+            return False
+        if actor.kernel_has_stopped or actor.kernel_has_started:
+            return False
+        child.transition(Event.RESTART)
+        try:
+            life.make(child)
+        except Exception as error:
+            child.actor = None
+            self._system.care.fail(child, error)
+        else:
+            self._system.events_stream.publish(ChildRestarted(child.path, child.incarnation, reason.cause))
+        return True
+
+    def _begin_restart(self, cells: list[Cell], failed: Cell, reason: ExitReason, delay: float) -> None:
+        job = object()
+        for cell in cells:
+            if cell.state in _ENDED:
+                continue
+            cell.attention |= PAUSED
+            cell.idle = False
+            cell.cold.restart_job = job  # an earlier restart of the same cell gives way
+            if cell.state is not Lifecycle.RESTARTING:
+                cell.transition(Event.RESTART)
+        self._system.start_task(self._restart, job, cells, failed, reason, delay)
+
+    async def _restart(self, job: object, cells: list[Cell], failed: Cell, reason: ExitReason, delay: float) -> None:
+        started_at = self._system.now()
+        for cell in reversed(cells):
+            if not self._mine(cell, job):
+                continue
+            if cell is not failed and cell.spec.options.restart is Restart.TEMPORARY:
+                self._system.care.end(cell, ExitReason.SHUTDOWN)
+                await life.joined(cell)
+                continue
+            why = reason if cell is failed else ExitReason.SHUTDOWN
+            await life.halt(cell, why, keep_children=cell.spec.keeps_children)
+        await anyio.sleep(max(0.0, started_at + delay - self._system.now()))
+        for cell in cells:
+            if not self._mine(cell, job):
+                continue
+            try:
+                await life.start(cell)
+            except StartFailed as error:
+                if self._mine(cell, job) or cell.state is Lifecycle.STARTING:
+                    self._system.care.fail(cell, error.cause)
+                return
+            cause = reason.cause if cell is failed else None
+            self._system.events_stream.publish(ChildRestarted(cell.path, cell.incarnation, cause))
+
+    def _mine(self, cell: Cell, job: object) -> bool:
+        return cell.state is Lifecycle.RESTARTING and cell.cold.restart_job is job
+
+    def _escalate(self, child: Cell, error: BaseException) -> None:
+        """Fail the supervisor itself. The child that caused it ends with the rest."""
+        cell = self._cell
+        child.attention |= PAUSED
+        child.idle = False
+        self._system.events_stream.publish(Escalated(cell.path, child.path, error))
+        if cell.state in _ENDED:
+            return
+        if cell.parent is None:
+            self._system.crash(error)
+            return
+        self.window = RestartWindow(max_restarts=self.config.max_restarts, period=self.config.period)
+        self._windows.clear()
+        cell.reason = ExitReason(ExitKind.FAILED, error)  # what its own asker is told
+        if cell.worker is not None:
+            cell.worker.scope.cancel()
+        self._system.care.fail(cell, error)
+
+    def gone(self, child: Cell, reason: ExitReason) -> None:
+        """`child` ended for good."""
+        self._windows.pop(child, None)
+        self._streaks.pop(child, None)
+        if not child.spec.options.significant or self.config.auto_shutdown == "never":
+            return
+        if reason.kind in {ExitKind.SHUTDOWN, ExitKind.STOPPED} or self._cell.state in _ENDED:
+            return
+        others = any(cell.spec.options.significant for cell in self._cell.cold.children.values())
+        if self.config.auto_shutdown == "any" or not others:
+            self._system.care.end(self._cell, ExitReason.SHUTDOWN)

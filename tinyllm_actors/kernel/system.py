@@ -1,0 +1,273 @@
+"""The actor system: the root of the tree, and the task group in which everything runs."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextvars import copy_context
+from itertools import count
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+import structlog
+
+from tinyllm_actors.errors import NameTaken, StartFailed, SystemClosed, UnknownActor
+from tinyllm_actors.kernel import life
+from tinyllm_actors.kernel.actor import Actor
+from tinyllm_actors.kernel.cell import Cell
+from tinyllm_actors.kernel.envelope import CURRENT, Envelope
+from tinyllm_actors.kernel.events import DeadLetter, EventStream, Subscription
+from tinyllm_actors.kernel.lifecycle import ExitReason, Lifecycle
+from tinyllm_actors.kernel.log import attach_log
+from tinyllm_actors.kernel.node import SupervisorSpec
+from tinyllm_actors.kernel.ref import ActorRef
+from tinyllm_actors.kernel.restart import unwrap
+from tinyllm_actors.kernel.scheduler import Scheduler
+from tinyllm_actors.kernel.slots import current_backend
+from tinyllm_actors.kernel.spec import ChildSpec, Supervisor, check_name
+from tinyllm_actors.kernel.supervision import Caretaker
+from tinyllm_actors.kernel.timers import Timers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+    from contextvars import Context
+    from types import TracebackType
+
+__all__ = ["ActorSystem"]
+
+
+class _Root(Actor):
+    """Supervises what `system.spawn` starts."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.supervision = supervisor  # type: ignore[misc] - one configuration for each system
+
+
+class ActorSystem:
+    """A tree of actors inside one event loop; an async context manager.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> class Echo(Actor):
+    ...     def receive(self, message: str) -> str:
+    ...         return message.upper()
+    >>> async def main() -> str:
+    ...     async with ActorSystem("service") as system:
+    ...         echo = await system.spawn(Echo, name="echo")
+    ...         return await echo.ask("hello")
+    >>> anyio.run(main, backend="trio")
+    'HELLO'
+
+    ```
+
+    Leaving the block stops every actor, children before parents, the last started first. A failure that no supervisor
+    could contain cancels the block and is raised from it.
+
+    Args:
+        name: what the system is called in logs.
+        supervisor: how actors spawned directly under the system are supervised.
+        ask_timeout: seconds an ask waits when it does not say; None for as long as the callee lives.
+        shutdown_timeout: seconds for the whole shutdown, after which what still runs is cancelled.
+        grace: seconds a cancelled handler gets before it is abandoned.
+        log_transitions: write each transition to structlog; None for "if structlog has been configured".
+        max_dead_letters: how many are kept for `dead_letters`.
+    """
+
+    def __init__(
+        self,
+        name: str = "system",
+        *,
+        supervisor: Supervisor | None = None,
+        ask_timeout: float | None = 300.0,
+        shutdown_timeout: float = 30.0,
+        grace: float = 1.0,
+        log_transitions: bool | None = None,
+        max_dead_letters: int = 1000,
+    ) -> None:
+        self.name = check_name(name)
+        self.ask_timeout = ask_timeout
+        self.shutdown_timeout = shutdown_timeout
+        self.grace = grace
+        self.dead_letters: deque[DeadLetter] = deque(maxlen=max_dead_letters)
+        self.ids = count(1)
+        self._names = count(1)
+        self._log_transitions = log_transitions
+        self._supervisor = supervisor or Supervisor()
+        self._crash: BaseException | None = None
+        self._open = False
+        self._group: anyio.abc.TaskGroup | None = None
+
+    async def __aenter__(self) -> ActorSystem:
+        if self._group is not None:
+            raise RuntimeError(f"actor system {self.name!r} was used already; make a new one")
+        self.backend = current_backend()
+        self.now = self.backend.now
+        self._context = copy_context()
+        self._context.run(CURRENT.set, None)
+        self.events_stream = EventStream(self.backend)
+        log_transitions = structlog.is_configured() if self._log_transitions is None else self._log_transitions
+        attach_log(self.events_stream, transitions=log_transitions)
+        self.timers = Timers(self.now, self.start_task)
+        self.scheduler = Scheduler(self)
+        self.care = Caretaker(self)
+        self._group = anyio.create_task_group()
+        await self._group.__aenter__()
+        self._root = Cell(self, None, self.name, ChildSpec(_Root, self._supervisor))
+        life.make(self._root)
+        self._open = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        assert self._group is not None
+        self._open = False
+        with anyio.CancelScope(shield=True, deadline=anyio.current_time() + self.shutdown_timeout):
+            self.care.end(self._root, ExitReason.SHUTDOWN)
+            await life.joined(self._root)
+        self._group.cancel_scope.cancel()
+        cancelled = error is not None and isinstance(error, anyio.get_cancelled_exc_class())
+        try:
+            swallowed = await self._group.__aexit__(*((kind, error, traceback) if cancelled else (None, None, None)))
+        except BaseExceptionGroup as group:
+            raise unwrap(group) from None
+        if self._crash is not None and (error is None or cancelled):
+            raise self._crash
+        return swallowed if cancelled else None
+
+    # --- spawning ----------------------------------------------------------------------------------
+
+    async def spawn(
+        self, what: ChildSpec | Callable[..., Actor] | Any, /, *args: Any, name: str | None = None, **kwargs: Any
+    ) -> Any:
+        """Start an actor directly under the system and return its reference, once it takes messages.
+
+        Args:
+            what: a `ChildSpec`, an actor class or factory (called with the other arguments), or anything with a
+                `spec()` method.
+            name: unique among siblings; left out, the class and a number.
+
+        Raises:
+            StartFailed: its constructor or `started()` raised; `cause` holds what. Nothing is left of it.
+            NameTaken: a sibling has that name.
+            SystemClosed: the system is not running.
+        """
+        return await self.spawn_under(self._running_root(), self.to_spec(what, args, kwargs), name)
+
+    async def supervise(self, supervisor: Supervisor, children: Sequence[ChildSpec], *, name: str) -> ActorRef:
+        """Start a supervisor and, in order, its children; they are at `"name/child"`.
+
+        Raises:
+            StartFailed: a child did not start; those before it were stopped again.
+            NameTaken: a sibling has that name.
+        """
+        return await self.supervise_under(self._running_root(), supervisor, children, name)
+
+    async def supervise_under(
+        self, parent: Cell, supervisor: Supervisor, children: Sequence[ChildSpec], name: str
+    ) -> ActorRef:
+        """Like `supervise`, anywhere in the tree."""
+        return await self.spawn_under(parent, SupervisorSpec(supervisor, list(children)), name)
+
+    async def spawn_under(self, parent: Cell, spec: ChildSpec, name: str | None) -> ActorRef:
+        """Start a child of `parent`."""
+        if not self._open or parent.state in {Lifecycle.STOPPING, Lifecycle.STOPPED}:
+            raise SystemClosed(self.name)
+        name = name or spec.name
+        label = f"{spec.label}-{next(self._names)}" if name is None else check_name(name)
+        children = parent.cold.children
+        if label in children:
+            raise NameTaken(children[label].path)
+        cell = Cell(self, parent, label, spec)
+        children[label] = cell
+        try:
+            await life.start(cell)
+        except BaseException as error:
+            if isinstance(error, StartFailed):
+                self.care.report(cell, error.cause)
+            self.care.end(cell, ExitReason.STOPPED)
+            raise
+        return self.ref_to(cell)
+
+    @staticmethod
+    def to_spec(what: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ChildSpec:
+        """Return the spec that `what` stands for."""
+        if isinstance(what, ChildSpec):
+            if args or kwargs:
+                raise TypeError(f"{what!r} has its arguments already; pass them to spec(…), or spawn the class")
+            return what
+        if isinstance(what, type) and issubclass(what, Actor):
+            return cast("ChildSpec", what.spec(*args, **kwargs))
+        if not isinstance(what, type) and hasattr(what, "spec"):
+            return cast("ChildSpec", what.spec(*args, **kwargs))
+        if callable(what):
+            return ChildSpec(cast("Callable[..., Actor]", what), *args, **kwargs)
+        raise TypeError(f"cannot spawn {what!r}: give an Actor class, a ChildSpec, or a callable that makes an actor")
+
+    # --- looking -----------------------------------------------------------------------------------
+
+    def __getitem__(self, path: str) -> Any:
+        """Return the reference to the actor at `path`, such as `system["pair/a"]`.
+
+        Raises:
+            UnknownActor: there is none.
+        """
+        cell = self._running_root()
+        for label in path.split("/"):
+            children = {} if cell.extra is None else cell.extra.children
+            if label not in children:
+                raise UnknownActor(path)
+            cell = children[label]
+        return self.ref_to(cell)
+
+    def events(self, *kinds: type, buffer: int = 1000) -> Subscription:
+        """Subscribe to events of these types (all, if none is named): `async with system.events(Transition) as e`.
+
+        Args:
+            buffer: events that wait for the reader; beyond it the oldest are dropped and counted.
+        """
+        return Subscription(self.events_stream, kinds, buffer)
+
+    # --- for the kernel ----------------------------------------------------------------------------
+
+    def _running_root(self) -> Cell:
+        if not self._open:
+            raise SystemClosed(self.name)
+        return self._root
+
+    def ref_to(self, cell: Cell) -> Any:
+        """Return a reference to a cell, of the type that its actor class asks for."""
+        return (getattr(cell.spec.factory, "ref_type", None) or ActorRef)(cell)
+
+    def new_context(self) -> Context:
+        """Return the context variables that were bound when the system started, and nothing else."""
+        return self._context.copy()
+
+    def asker(self) -> Envelope | None:
+        """Return the message that the running code handles, if it is inside a handler of this system."""
+        current = CURRENT.get()
+        if current is None or current.context is None or current.receiver.system is not self:
+            return None
+        return current
+
+    def start_task(self, function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> None:
+        """Run a coroutine function in the system's task group, with none of the caller's context variables."""
+        assert self._group is not None
+        self.new_context().run(self._group.start_soon, function, *arguments)
+
+    def dead_letter(self, cell: Cell, envelope: Envelope, reason: str) -> None:
+        """Record a message that nobody handled."""
+        letter = DeadLetter(cell.path, envelope.message, reason)
+        self.dead_letters.append(letter)
+        self.events_stream.publish(letter)
+
+    def crash(self, error: BaseException) -> None:
+        """A failure reached the root: cancel the block of the system, which raises it."""
+        if self._crash is None:
+            self._crash = error
+            self._open = False
+            assert self._group is not None
+            self._group.cancel_scope.cancel()
+
+    def tell_watchers(self, cell: Cell, extra: Any, reason: ExitReason) -> None:
+        """Tell those who watch `cell` that it ended."""
