@@ -1,0 +1,240 @@
+"""A model provider on loopback that answers, refuses, dawdles or breaks off as a script says.
+
+```python
+async with FaultServer([rate_limited(retry_after=0.1), answer("January 1st.")]) as server:
+    model = OpenAICompatibleModel("any", api_base=server.base_url)
+```
+
+It speaks HTTP/1.1 as OpenAI's chat API does, over real sockets, in the caller's event loop (asyncio, uvloop or
+trio), so that adapters are tested with their real HTTP clients and nothing leaves the machine.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.abc
+
+from tinyllm_actors.errors import MissingDependency
+from tinyllm_actors.testing.behaviours import Behaviour, refuse
+
+try:
+    import h11
+
+    from tinyllm_actors.testing.http_exchange import Exchange, RequestReader
+except ImportError as error:  # pragma: no cover
+    raise MissingDependency('the fault server needs h11: pip install "tinyllm_actors[test]"') from error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+    from typing import Self, TypeAlias
+
+    from tinyllm_actors.testing.http_exchange import RecordedRequest
+
+    Script: TypeAlias = Iterable[Behaviour] | Behaviour | Callable[[RecordedRequest], Behaviour]
+
+__all__ = ["ClientLeft", "FaultServer"]
+
+# Below what systems hand out to outgoing connections, so that no client's socket sits on a port that is asked for.
+_PORTS = range(20_000, 32_768)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLeft:
+    """The client closed its connection before its answer was complete.
+
+    Attributes:
+        request: what it had asked.
+        at: when, on anyio's clock.
+    """
+
+    request: RecordedRequest
+    at: float
+
+
+class FaultServer:
+    """A scripted OpenAI-compatible server; use it as an async context manager.
+
+    Args:
+        script: behaviours in the order in which requests come; or one behaviour for all; or a function that chooses
+            by the request.
+        default: what to do when the script is used up. If it is not given, such a request is refused with a 400 that
+            says so, and counted in `unexpected`.
+
+    Attributes:
+        requests: what came, in order.
+        unexpected: how many requests came after the script was used up.
+        connections: how many connections were ever opened.
+    """
+
+    def __init__(self, script: Script = (), *, default: Behaviour | None = None) -> None:
+        self.requests: list[RecordedRequest] = []
+        self.unexpected = 0
+        self.connections = 0
+        self._choose: Callable[[RecordedRequest], Behaviour] | None = None
+        self._steps: deque[Behaviour] = deque()
+        if isinstance(script, Behaviour):
+            default = default or script
+        elif callable(script):
+            self._choose = script
+        else:
+            self._steps.extend(script)
+        self._default = default
+        self._left: deque[ClientLeft] = deque()
+        self._changed = anyio.Event()
+        self._open: set[anyio.abc.SocketStream] = set()
+        self._port = 0
+        self._tasks: anyio.abc.TaskGroup | None = None
+
+    async def __aenter__(self) -> Self:
+        """Listen on a free port of 127.0.0.1."""
+        if self._tasks is not None:
+            raise RuntimeError("a FaultServer serves once; make another")
+        listening = _listening_socket()
+        self._port = listening.getsockname()[1]
+        listener = await anyio.abc.SocketListener.from_socket(listening)
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(self._serve, listener)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close all connections and stop to listen."""
+        assert self._tasks is not None
+        self._tasks.cancel_scope.cancel()
+        # The group is not told of the block's error, or it would wrap it into an exception group.
+        await self._tasks.__aexit__(None, None, None)
+
+    @property
+    def base_url(self) -> str:
+        """What a client takes as `api_base`."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    @property
+    def unused(self) -> list[Behaviour]:
+        """The steps of the script that no request has used."""
+        return list(self._steps)
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections are open now."""
+        return len(self._open)
+
+    async def wait_closed_connection(self, timeout: float = 1.0) -> ClientLeft:
+        """Wait until a client leaves before its answer is complete; each such leave is returned once, oldest first.
+
+        Raises:
+            TimeoutError: none did within `timeout` seconds.
+        """
+        with anyio.fail_after(timeout):
+            while not self._left:
+                await self._changed.wait()
+        return self._left.popleft()
+
+    async def wait_request(self, number: int = 1, timeout: float = 5.0) -> RecordedRequest:
+        """Wait until request `number`, counted from 1, has come, and return it.
+
+        Raises:
+            TimeoutError: it did not within `timeout` seconds.
+        """
+        with anyio.fail_after(timeout):
+            while len(self.requests) < number:
+                await self._changed.wait()
+        return self.requests[number - 1]
+
+    async def wait_no_connection(self, timeout: float = 1.0) -> None:
+        """Wait until no connection is open.
+
+        Raises:
+            TimeoutError: one still is after `timeout` seconds.
+        """
+        with anyio.fail_after(timeout):
+            while self._open:
+                await self._changed.wait()
+
+    # --- serving ---
+
+    async def _serve(self, listener: anyio.abc.SocketListener) -> None:
+        async with listener:
+            await listener.serve(self._converse)
+
+    async def _converse(self, stream: anyio.abc.SocketStream) -> None:
+        self.connections += 1
+        self._open.add(stream)
+        reader = RequestReader(stream)
+        try:
+            async with stream:
+                while (request := await reader.next()) is not None:
+                    self.requests.append(request)
+                    self._notify()
+                    exchange = Exchange(stream, request, len(self.requests))
+                    if await self._play(self._next(request), exchange, reader):
+                        break
+        except (h11.RemoteProtocolError, OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            pass  # what the client did to its connection is not the server's failure
+        finally:
+            self._open.discard(stream)
+            self._notify()
+
+    async def _play(self, behaviour: Behaviour, exchange: Exchange, reader: RequestReader) -> bool:
+        """Play `behaviour` while watching the client; tell whether the connection is over."""
+        complete = False
+
+        async def watch() -> None:
+            await reader.watch()
+            tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch)
+            try:
+                await behaviour.play(exchange)
+                complete = True
+            except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+                pass  # the client left while we were sending
+            tasks.cancel_scope.cancel()
+        if not complete and not exchange.over:
+            self._left.append(ClientLeft(exchange.request, anyio.current_time()))
+            self._notify()
+        return not complete or exchange.over
+
+    def _next(self, request: RecordedRequest) -> Behaviour:
+        if self._choose is not None:
+            return self._choose(request)
+        if self._steps:
+            return self._steps.popleft()
+        if self._default is not None:
+            return self._default
+        self.unexpected += 1
+        return refuse(400, f"the script has no step for request {len(self.requests)}", code="script_used_up")
+
+    def _notify(self) -> None:
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
+
+
+def _listening_socket() -> socket.socket:
+    for port in (*random.sample(_PORTS, 20), 0):
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(("127.0.0.1", port))
+            listening.listen(1024)
+            listening.setblocking(False)
+        except OSError:
+            listening.close()
+            if port == 0:
+                raise
+        else:
+            return listening
+    raise AssertionError("unreachable")
