@@ -188,7 +188,7 @@ class Cell:
         Raises:
             MailboxFull: there is no room and the mailbox rejects (a tell; an ask is failed instead).
         """
-        mailbox = self.mailbox
+        mailbox: Queue | None = self.mailbox
         if mailbox is None:
             if self.capacity < 0:
                 self.refuse(envelope, "stopped")

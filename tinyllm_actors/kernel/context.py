@@ -146,6 +146,9 @@ class ActorContext:
         """Send `message` to this actor after `delay` seconds; a timer of the same name is replaced.
 
         Args:
+            delay: seconds from now.
+            message: what to send.
+            name: what the timer is called, to cancel or replace it.
             every: seconds between repetitions; None for once. A period that was missed is skipped.
         """
         if delay < 0 or (every is not None and every <= 0):
@@ -185,6 +188,9 @@ class ActorContext:
         """Run a coroutine function and send what `on_result` makes of its result to this actor.
 
         Args:
+            function: what to run.
+            args: its arguments.
+            on_result: makes a message of what it returned.
             on_error: makes a message of a failure; without it a failure of the task is one of the actor.
         """
         return self._own(OwnedTask(self._cell, function.__name__, lambda: function(*args), on_result, on_error))

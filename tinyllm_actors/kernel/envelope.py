@@ -60,6 +60,9 @@ class Envelope:
         """Whether nobody waits for it any more, so that it need not be handled."""
         return False
 
+    def succeed(self, value: object) -> None:
+        """Deliver the answer, if somebody waits for one."""
+
 
 CURRENT: ContextVar[Envelope | None] = ContextVar("tinyllm_actors.current", default=None)
 

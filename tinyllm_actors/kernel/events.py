@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+    from typing import Self
 
     from tinyllm_actors.kernel.lifecycle import ExitReason
     from tinyllm_actors.kernel.slots import Backend, Slot
@@ -136,7 +137,7 @@ class Subscription:
             self._slot.set()
             self._slot = None
 
-    async def __aenter__(self) -> Subscription:
+    async def __aenter__(self) -> Self:
         self._stream.subscribe(self._publish, *self._kinds)
         return self
 

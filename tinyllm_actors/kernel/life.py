@@ -40,8 +40,8 @@ def make(cell: Cell) -> bool:
     """
     cell.transition(Event.START)
     cell.incarnation += 1
-    actor: object = cell.spec.make()
-    if not isinstance(actor, Actor):
+    actor = cell.spec.make()
+    if not isinstance(actor, Actor):  # pyright: ignore[reportUnnecessaryIsInstance] - the factory may be untyped
         raise TypeError(f"the factory of {cell.path!r} made a {type(actor).__name__}, not an Actor")
     actor.kernel_cell = cell
     cell.actor = actor
@@ -182,6 +182,8 @@ async def halt(cell: Cell, reason: ExitReason, patience: float | None = None, *,
     """End the incarnation: its message, its children, its tasks and timers, and then `stopped()`.
 
     Args:
+        cell: whose incarnation.
+        reason: what `stopped()` is told.
         patience: seconds for the message in processing; None for the child's own `shutdown`, 0 to cancel at once.
         keep_children: halt the children but leave them in the tree, to be started again.
     """

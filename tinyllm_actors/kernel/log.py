@@ -22,11 +22,11 @@ def attach_log(events: EventStream, *, transitions: bool) -> None:
     A transition reads `[name] transition to: STATE`, at level info; those of the actor lifecycle are at level debug.
     Failures, abandoned actors and dead letters are warnings. A log line that cannot be written harms no actor.
     """
-    logger: Any = structlog.get_logger()
+    sink: Any = structlog.get_logger()
 
     def on_transition(event: Transition) -> None:
         lifecycle = event.machine == "lifecycle"
-        (logger.debug if lifecycle else logger.info)(
+        (sink.debug if lifecycle else sink.info)(
             f"[{event.name}] transition to: {event.target}",
             logger=KERNEL_LOGGER if lifecycle else f"tinyllm_actors.{event.machine}",
             actor=event.path,
@@ -40,7 +40,7 @@ def attach_log(events: EventStream, *, transitions: bool) -> None:
 
     def on_failure(event: ChildFailed) -> None:
         cause = event.cause
-        logger.warning(
+        sink.warning(
             f"[{event.path}] failed: {type(cause).__name__}: {cause}",
             logger=KERNEL_LOGGER,
             actor=event.path,
@@ -49,10 +49,10 @@ def attach_log(events: EventStream, *, transitions: bool) -> None:
         )
 
     def on_restart(event: ChildRestarted) -> None:
-        logger.info(f"[{event.path}] restarted", logger=KERNEL_LOGGER, actor=event.path, incarnation=event.incarnation)
+        sink.info(f"[{event.path}] restarted", logger=KERNEL_LOGGER, actor=event.path, incarnation=event.incarnation)
 
     def on_escalation(event: Escalated) -> None:
-        logger.error(
+        sink.error(
             f"[{event.path}] gave up on {event.child!r}: {event.cause}",
             logger=KERNEL_LOGGER,
             actor=event.path,
@@ -60,7 +60,7 @@ def attach_log(events: EventStream, *, transitions: bool) -> None:
         )
 
     def on_abandoned(event: Unanswered) -> None:
-        logger.error(
+        sink.error(
             f"[{event.path}] did not stop when cancelled and was abandoned",
             logger=KERNEL_LOGGER,
             actor=event.path,
@@ -69,7 +69,7 @@ def attach_log(events: EventStream, *, transitions: bool) -> None:
 
     def on_dead_letter(event: DeadLetter) -> None:
         # The message may hold what users said, so only its type is logged; `system.dead_letters` has it.
-        logger.warning(
+        sink.warning(
             f"[{event.path}] dead letter ({event.reason}): {type(event.message).__name__}",
             logger=KERNEL_LOGGER,
             actor=event.path,

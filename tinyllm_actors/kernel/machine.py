@@ -47,6 +47,8 @@ class Machine(Generic[S, E]):
 
         Args:
             path: whose machine it is, for the error.
+            state: where the machine is.
+            event: what happens.
 
         Raises:
             InvalidTransition: the table has no such edge; the state stays as it was.

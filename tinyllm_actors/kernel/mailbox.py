@@ -83,15 +83,19 @@ class PriorityQueue:
         return (envelope for _, _, envelope in sorted(self._heap, key=lambda item: item[:2]))
 
     def append(self, envelope: Envelope, /) -> None:
+        """Add by urgency, after its equals."""
         heapq.heappush(self._heap, (self._priority(envelope.message), next(self._sequence), envelope))
 
     def appendleft(self, envelope: Envelope, /) -> None:
+        """Add before everything else."""
         heapq.heappush(self._heap, (float("-inf"), next(self._urgent), envelope))
 
     def popleft(self) -> Envelope:
+        """Take the most urgent, of equals the oldest."""
         return heapq.heappop(self._heap)[2]
 
     def clear(self) -> None:
+        """Drop everything."""
         self._heap.clear()
 
 

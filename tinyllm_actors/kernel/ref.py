@@ -136,6 +136,7 @@ class ActorRef:
         `receive` is a plain `def` answers in the caller's task.
 
         Args:
+            message: what the actor's `receive` gets.
             timeout: seconds to wait; None for as long as the actor lives; left out for the system's `ask_timeout`.
                 Inside a handler, the deadline of the message being handled holds too.
 
@@ -190,6 +191,7 @@ class ActorRef:
         Leaving the block cancels the producer.
 
         Args:
+            message: what the actor's `stream` gets.
             timeout: seconds for the whole stream; None for no bound but the inherited deadline.
             buffer: items that the producer may be ahead. If in doubt, 64.
 

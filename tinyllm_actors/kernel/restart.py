@@ -6,7 +6,7 @@ import enum
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,9 +75,10 @@ class Backoff:
             raise ValueError(f"need jitter >= 0 and factor >= 1, got {self.jitter!r} and {self.factor!r}")
 
     def delay(self, attempt: int, random: float = 0.0) -> float:
-        """Return the seconds to wait before restart number `attempt` (0 is the first).
+        """Return the seconds to wait before a restart.
 
         Args:
+            attempt: how many there were in a row before it; 0 for the first.
             random: a number from 0 to 1 that places the wait inside its jitter.
         """
         # Beyond 64 doublings the power overflows, and the maximum was reached long ago.
@@ -140,12 +141,15 @@ def affected(strategy: Strategy, children: Sequence[T], failed: T) -> list[T]:
 
 def unwrap(error: BaseException) -> BaseException:
     """Return the only leaf of an exception group, however deep; any other error as it is."""
-    while isinstance(error, BaseExceptionGroup):
-        group: BaseExceptionGroup[BaseException] = error
-        if len(group.exceptions) != 1:
-            break
-        error = group.exceptions[0]
+    while len(inner := _inside(error)) == 1:
+        error = inner[0]
     return error
+
+
+def _inside(error: BaseException) -> Sequence[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return cast("BaseExceptionGroup[BaseException]", error).exceptions
+    return ()
 
 
 class Directive(enum.StrEnum):

@@ -10,10 +10,9 @@ import math
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
-import anyio.lowlevel
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Generator
 
 __all__ = ["Backend", "Slot", "current_backend"]
 
@@ -31,8 +30,13 @@ class Slot(Protocol):
 class Backend(Protocol):
     """One event loop, seen by the kernel."""
 
-    now: Callable[[], float]
-    new_slot: Callable[[], Slot]
+    def now(self) -> float:
+        """Return the loop's clock, in seconds."""
+        ...
+
+    def new_slot(self) -> Slot:
+        """Return a slot that is not set."""
+        ...
 
     def yield_now(self) -> Awaitable[None]:
         """Let every other ready task run once; a cancellation point."""
@@ -127,7 +131,7 @@ def _trio_backend() -> Backend:
             self.new_slot = TrioSlot
 
         def yield_now(self) -> Awaitable[None]:
-            return trio.lowlevel.checkpoint()
+            return trio.lowlevel.checkpoint()  # noqa: ASYNC105 - the caller awaits it; a coroutine around it would cost
 
         def current_task(self) -> object:
             return current_task()

@@ -102,7 +102,7 @@ class ChildSpec:
         self.args = args
         self.kwargs = kwargs or _NO_ARGUMENTS
         self.name: str | None = None
-        self.options = getattr(factory, "options", None) or DEFAULT_OPTIONS
+        self.options: ChildOptions = getattr(factory, "options", None) or DEFAULT_OPTIONS
 
     @property
     def label(self) -> str:

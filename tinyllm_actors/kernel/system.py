@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
     from contextvars import Context
     from types import TracebackType
+    from typing import Self
 
 __all__ = ["ActorSystem"]
 
@@ -97,7 +98,7 @@ class ActorSystem:
         self._open = False
         self._group: anyio.abc.TaskGroup | None = None
 
-    async def __aenter__(self) -> ActorSystem:
+    async def __aenter__(self) -> Self:
         if self._group is not None:
             raise RuntimeError(f"actor system {self.name!r} was used already; make a new one")
         self.backend = current_backend()
@@ -145,6 +146,8 @@ class ActorSystem:
         Args:
             what: a `ChildSpec`, an actor class or factory (called with the other arguments), or anything with a
                 `spec()` method.
+            args: for its constructor.
+            kwargs: for its constructor.
             name: unique among siblings; left out, the class and a number.
 
         Raises:
@@ -197,7 +200,7 @@ class ActorSystem:
                 raise TypeError(f"{what!r} has its arguments already; pass them to spec(…), or spawn the class")
             return what
         if isinstance(what, type) and issubclass(what, Actor):
-            return cast("ChildSpec", what.spec(*args, **kwargs))
+            return what.spec(*args, **kwargs)
         if not isinstance(what, type) and hasattr(what, "spec"):
             return cast("ChildSpec", what.spec(*args, **kwargs))
         if callable(what):
@@ -224,6 +227,7 @@ class ActorSystem:
         """Subscribe to events of these types (all, if none is named): `async with system.events(Transition) as e`.
 
         Args:
+            kinds: classes of events.
             buffer: events that wait for the reader; beyond it the oldest are dropped and counted.
         """
         return Subscription(self.events_stream, kinds, buffer)

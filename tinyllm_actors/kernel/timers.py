@@ -22,7 +22,9 @@ __all__ = ["Entry", "Expiring", "Timers"]
 class Expiring(Protocol):
     """What happens when a deadline passes. Must not raise and must not block."""
 
-    def expire(self) -> None: ...
+    def expire(self) -> None:
+        """Act on it."""
+        ...
 
 
 # [when, sequence number, target or None once cancelled]: a list, because heapq compares it in C.
