@@ -9,7 +9,7 @@ from tinyllm_actors.kernel.context import ActorContext
 from tinyllm_actors.kernel.spec import ChildSpec
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from tinyllm_actors.kernel.cell import Cell
     from tinyllm_actors.kernel.lifecycle import ExitReason
@@ -58,12 +58,14 @@ class Actor:
 
     kernel_cell: Cell
     kernel_receive_is_async: ClassVar[bool] = True
+    kernel_produces: ClassVar[bool] = False
     kernel_has_started: ClassVar[bool] = False
     kernel_has_stopped: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.kernel_receive_is_async = inspect.iscoroutinefunction(cls.receive)
+        cls.kernel_produces = cls.produce is not Actor.produce
         cls.kernel_has_started = cls.started is not Actor.started
         cls.kernel_has_stopped = cls.stopped is not Actor.stopped
 
@@ -103,6 +105,14 @@ class Actor:
     def stream(self, message: Any) -> AsyncGenerator[Any, None]:
         """Handle `ref.stream(message)`: an async generator whose items go to the reader."""
         raise TypeError(f"{type(self).__name__} does not stream: it does not define stream()")
+
+    async def produce(self, message: Any, emit: Callable[[Any], Awaitable[None]]) -> None:
+        """Handle `ref.stream(message)` without a generator: `await emit(item)` hands each item to the reader.
+
+        Define it instead of `stream()` where the producer holds a cancel scope, a task group or a connection open
+        while it produces: a generator must not yield inside of one.
+        """
+        raise TypeError(f"{type(self).__name__} does not stream: it does not define produce()")
 
     async def stopped(self, reason: ExitReason) -> None:
         """Release what this incarnation holds. Runs once, after its last message and after its children ended."""

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
     from contextvars import Context
 
+    from tinyllm_actors.kernel.actor import Actor
     from tinyllm_actors.kernel.cell import Cell
     from tinyllm_actors.kernel.envelope import Envelope
     from tinyllm_actors.kernel.slots import Slot
+    from tinyllm_actors.kernel.stream import StreamAsk
     from tinyllm_actors.kernel.system import ActorSystem
 
 __all__ = ["Scheduler", "Suspension", "Worker", "begin", "invoke", "resume"]
@@ -263,5 +265,7 @@ class Scheduler:
         return has_turn
 
 
-def _open_stream(actor: Any, envelope: Any) -> Coroutine[Any, Any, None]:
-    return pump(actor.stream(envelope.message), envelope)
+def _open_stream(actor: Actor, ask: StreamAsk) -> Coroutine[Any, Any, None]:
+    if actor.kernel_produces:
+        return actor.produce(ask.message, ask.emit)
+    return pump(actor.stream(ask.message), ask)

@@ -44,6 +44,16 @@ class StreamAsk(Ask):
         self.reader_slot: Slot | None = None
         self.writer_slot: Slot | None = None
 
+    async def emit(self, item: object) -> None:
+        """Hand an item to the reader; waits while `capacity` items are unread."""
+        self.buffer.append(item)
+        if self.reader_slot is not None:
+            self.reader_slot.set()
+            self.reader_slot = None
+        if len(self.buffer) >= self.capacity:
+            self.writer_slot = slot = self.receiver.system.backend.new_slot()
+            await slot
+
     def _finish(self) -> None:
         super()._finish()
         for slot in (self.reader_slot, self.writer_slot):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from contextvars import copy_context
 from itertools import count
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
 import structlog
@@ -23,7 +23,7 @@ from tinyllm_actors.kernel.ref import ActorRef
 from tinyllm_actors.kernel.restart import unwrap
 from tinyllm_actors.kernel.scheduler import Scheduler
 from tinyllm_actors.kernel.slots import current_backend
-from tinyllm_actors.kernel.spec import ChildSpec, Supervisor, check_name
+from tinyllm_actors.kernel.spec import ChildSpec, DynamicSupervisor, Supervisor, check_name
 from tinyllm_actors.kernel.supervision import Caretaker
 from tinyllm_actors.kernel.timers import Timers
 
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from typing import Self
 
 __all__ = ["ActorSystem"]
+
+
+_SERVICES: Final = "services"
 
 
 class _Root(Actor):
@@ -206,6 +209,25 @@ class ActorSystem:
         if callable(what):
             return ChildSpec(cast("Callable[..., Actor]", what), *args, **kwargs)
         raise TypeError(f"cannot spawn {what!r}: give an Actor class, a ChildSpec, or a callable that makes an actor")
+
+    async def service(self, name: str, spec: ChildSpec) -> ActorRef:
+        """Return the shared actor of that name, started on first use; it outlives those that use it.
+
+        Services (a model's connections, a store) are stopped after all other actors.
+
+        Raises:
+            StartFailed: it did not start.
+        """
+        root = self._running_root()
+        children = root.cold.children
+        services = children.get(_SERVICES)
+        if services is None:
+            await self.supervise_under(root, DynamicSupervisor(), [], _SERVICES)
+            services = children.pop(_SERVICES)
+            # Children end in reverse order of this dictionary: put what the others need in front.
+            root.cold.children = {_SERVICES: services, **children}
+        cell = services.cold.children.get(name)
+        return await self.spawn_under(services, spec, name) if cell is None else self.ref_to(cell)
 
     # --- looking -----------------------------------------------------------------------------------
 
