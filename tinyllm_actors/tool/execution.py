@@ -89,10 +89,12 @@ async def _run_on_loop(call: Callable[[], Any], kind: CallKind, report: Callable
 async def _run_in_thread(
     call: Callable[[], Any], kind: CallKind, report: Callable[[object], None], limiter: CapacityLimiter
 ) -> object:
-    def run() -> object:
-        return _drain(call(), report) if kind == "generator" else call()
+    def run() -> tuple[object]:
+        # In a tuple, as trio closes a coroutine that a thread returns.
+        return (_drain(call(), report) if kind == "generator" else call(),)
 
-    return await _settle(await to_thread.run_sync(run, abandon_on_cancel=True, limiter=limiter))
+    (result,) = await to_thread.run_sync(run, abandon_on_cancel=True, limiter=limiter)
+    return await _settle(result)
 
 
 async def _settle(result: object) -> object:
