@@ -1,0 +1,82 @@
+"""The port to evaluators: Functions that score the output of another. They never fail the call they score."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tinyllm_actors.function.function import Function
+
+__all__ = ["EvaluatorSet"]
+
+
+class EvaluatorSet:
+    """The evaluators of one place in a Function, started as its children.
+
+    Each is called with `input` (the call's arguments), `output` (None after a failure) and `error` (the error
+    dictionary, None after a success) and answers a dictionary of scores, or a single number.
+
+    Args:
+        owner: the Function they belong to.
+        evaluators: specs, things with a `spec()`, or plain functions.
+        prefix: put in front of the names of their scores, `"proc:"` for processed output.
+    """
+
+    def __init__(self, owner: Function, evaluators: Sequence[Any], prefix: str) -> None:
+        self._owner = owner
+        self._evaluators = list(evaluators)
+        self._prefix = prefix
+        self._refs: list[Any] | None = None
+        self._seen_message = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._evaluators)
+
+    async def start(self) -> None:
+        """Spawn those that are not running yet."""
+        if self._refs is not None:
+            return
+        from tinyllm_actors.function.wrap import to_function_spec  # a Function may have evaluators: an import cycle
+
+        context = self._owner.context
+        self._refs = []
+        for evaluator in self._evaluators:
+            spec = to_function_spec(evaluator)
+            self._refs.append(await context.spawn(spec, name=spec.name))
+
+    async def evaluate(
+        self, *, input: Any, output: Any, error: Any, unseen_only: bool = False  # noqa: A002
+    ) -> list[dict[str, Any]]:
+        """Return what each evaluator says; one that fails says so.
+
+        Args:
+            input: the arguments of the call.
+            output: what is scored.
+            error: the error dictionary, if there is nothing to score.
+            unseen_only: nothing if they have run for this call already.
+        """
+        await self.start()
+        message_id = self._owner.context.message_id
+        if unseen_only and self._seen_message == message_id:
+            return []
+        self._seen_message = message_id
+        found: list[dict[str, Any]] = []
+        for ref in self._refs or ():
+            result = await ref(input=input, output=output, error=error)
+            entry: dict[str, Any] = {"evaluator": ref.name}
+            if result["status"] == "error":
+                entry["error"] = result["message"]
+            else:
+                entry.update(self._scores(ref.name, result["output"]))
+            found.append(entry)
+        return found
+
+    def _scores(self, name: str, answer: Any) -> dict[str, Any]:
+        """Bring what an evaluator answered into one shape: `{"evals": {name: score}, …}`."""
+        if not isinstance(answer, dict):
+            return {"evals": {f"{self._prefix}{name}": answer}}
+        scores: dict[str, Any] = answer if "evals" not in answer else answer["evals"]  # pyright: ignore[reportUnknownVariableType]
+        rest = {key: answer[key] for key in ("comment", "metadata") if key in answer and "evals" in answer}
+        return {"evals": {f"{self._prefix}{key}": value for key, value in scores.items()}, **rest}

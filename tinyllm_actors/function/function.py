@@ -1,0 +1,268 @@
+"""The Function: an actor that works like a web API. See `states` for the life of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from tinyllm_actors.errors import InvalidTransition
+from tinyllm_actors.function.evaluation import EvaluatorSet
+from tinyllm_actors.function.ref import Call, FunctionRef
+from tinyllm_actors.function.result import failure, success
+from tinyllm_actors.function.states import ENDINGS, FUNCTION, States, Step
+from tinyllm_actors.function.validation import validator_for
+from tinyllm_actors.kernel import Actor, Transition
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tinyllm_actors.function.result import Failure, Result
+    from tinyllm_actors.function.validation import Validator
+
+__all__ = ["Function"]
+
+
+class Function(Actor):
+    """Validates its input, runs, validates its output, processes it, validates that, and answers a dictionary.
+
+    Override `run`, and `process_output` and `close` where needed. Whatever they raise becomes an error dictionary;
+    the actor lives on. Only a broken invariant (an illegal transition) is a crash.
+
+    ```python
+    >>> import anyio
+    >>> from pydantic import BaseModel
+    >>> from tinyllm_actors import ActorSystem, Function
+    >>> class Number(BaseModel):
+    ...     n: int
+    >>> class Double(Function):
+    ...     input_validator = Number
+    ...     async def run(self, n: int) -> dict[str, int]:
+    ...         return {"n": 2 * n}
+    >>> async def main() -> None:
+    ...     async with ActorSystem("service") as system:
+    ...         double = await system.spawn(Double)
+    ...         print(await double(n=21))
+    ...         print((await double(n="many"))["message"])
+    >>> anyio.run(main)
+    {'status': 'success', 'output': {'n': 42}}
+    input validation failed: n: Input should be a valid integer, unable to parse string as an integer, got 'many'
+
+    ```
+
+    Args:
+        name: what it is called in the log; left out, the name of its class.
+        input_validator: a pydantic model, or any type pydantic understands, for the arguments of the call.
+        output_validator: the same for what `run` returns.
+        processed_output_validator: the same for what `process_output` returns.
+        run_evaluators: what scores the output (Functions, or plain functions).
+        processed_output_evaluators: what scores the processed output.
+        strict: validate without conversions.
+        required: in a chain, whether its failure ends the chain.
+        user_id: on whose behalf it works, for traces.
+        session_id: as part of what, for traces.
+    """
+
+    ref_type = FunctionRef
+
+    state: States = States.INIT
+    display_name: str | None = None
+    input_validator: ClassVar[Any] = None
+    output_validator: ClassVar[Any] = None
+    processed_output_validator: ClassVar[Any] = None
+    required: bool = True
+    user_id: str | None = None
+    session_id: str | None = None
+
+    _validators: tuple[Validator | None, Validator | None, Validator | None] | None = None
+    _evaluators: tuple[EvaluatorSet, EvaluatorSet] | None = None
+    _entered_at: float = 0.0
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        input_validator: Any = None,
+        output_validator: Any = None,
+        processed_output_validator: Any = None,
+        run_evaluators: Sequence[Any] = (),
+        processed_output_evaluators: Sequence[Any] = (),
+        strict: bool | None = None,
+        required: bool = True,
+        user_id: str | None = None,
+        session_id: str | None = None,
+    ) -> None:
+        self.display_name = name
+        self.required = required
+        self.user_id = user_id
+        self.session_id = session_id
+        self._validators = (
+            validator_for(input_validator or self.input_validator, strict=strict),
+            validator_for(output_validator or self.output_validator, strict=strict),
+            validator_for(processed_output_validator or self.processed_output_validator, strict=strict),
+        )
+        if run_evaluators or processed_output_evaluators:
+            self._evaluators = (
+                EvaluatorSet(self, run_evaluators, ""),
+                EvaluatorSet(self, processed_output_evaluators, "proc:"),
+            )
+
+    @property
+    def name(self) -> str:
+        """What it is called in the log."""
+        return self.display_name or type(self).__name__
+
+    # --- what subclasses define --------------------------------------------------------------------
+
+    async def run(self, **arguments: Any) -> Any:
+        """Do the work; gets the validated arguments and returns the output."""
+        raise NotImplementedError(f"{type(self).__name__} does not define run()")
+
+    async def process_output(self, **output: Any) -> Any:
+        """Turn the validated output into what the caller gets. Gets the output's items as keyword arguments."""
+        return output
+
+    async def close(self, **output: Any) -> None:
+        """Finish a successful call, after everything else."""
+
+    # --- a call ------------------------------------------------------------------------------------
+
+    async def started(self) -> None:
+        """Enter INIT and start the evaluators. Subclasses that override it call `await super().started()`."""
+        self._publish(States.INIT, "init", States.INIT)
+        for evaluators in self._evaluators or ():
+            await evaluators.start()
+
+    async def receive(self, message: Any) -> Any:
+        """Handle a call. Subclasses with messages of their own handle those first."""
+        if type(message) is Call:
+            return await self._call(message.arguments)
+        raise TypeError(f"{self.name} takes calls only, got {type(message).__name__}; use `await ref(argument=value)`")
+
+    async def _call(self, arguments: dict[str, Any]) -> Result:
+        """Take one call through the machine."""
+        try:
+            inputs = self._accept(arguments)
+            output = await self._run_validated(inputs)
+            return await self._conclude(inputs, output)
+        except InvalidTransition:
+            raise
+        except Exception as error:  # noqa: BLE001 - the boundary at which errors become dictionaries
+            return await self._fail(arguments, error)
+        except BaseException:
+            self._cancel()
+            raise
+
+    def _accept(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        self._step(Step.CALL)
+        validators = self._validators or self._class_validators()
+        inputs = arguments if validators[0] is None else validators[0](arguments)
+        self._step(Step.RUN)
+        return inputs
+
+    async def _run_validated(self, inputs: dict[str, Any]) -> Any:
+        output = await self.run(**inputs)
+        self._step(Step.VALIDATE)
+        validator = (self._validators or self._class_validators())[1]
+        return output if validator is None else validator(output)
+
+    async def _conclude(self, inputs: dict[str, Any], output: Any) -> Result:
+        """Everything after the output is valid."""
+        evaluations: list[dict[str, Any]] = []
+        evaluators = self._evaluators
+        if evaluators is not None and evaluators[0]:
+            self._step(Step.EVALUATE)
+            evaluations += await evaluators[0].evaluate(input=inputs, output=output, error=None)
+        self._step(Step.PROCESS)
+        processed = output
+        if type(self).process_output is not Function.process_output:
+            processed = await _spread(self.process_output, output)
+        self._step(Step.VALIDATE)
+        validator = (self._validators or self._class_validators())[2]
+        if validator is not None:
+            processed = validator(processed)
+        if evaluators is not None and evaluators[1]:
+            self._step(Step.EVALUATE)
+            evaluations += await evaluators[1].evaluate(input=inputs, output=processed, error=None)
+        if type(self).close is not Function.close:
+            self._step(Step.CLOSE)
+            await _spread(self.close, processed)
+        self._step(Step.COMPLETE)
+        result = success(processed)
+        if evaluations:
+            result["evaluations"] = evaluations
+        return result
+
+    async def _fail(self, arguments: dict[str, Any], error: Exception, partial: Any = None) -> Failure:
+        """End the call with an error dictionary; the evaluators that have not run see the error."""
+        state = self.state
+        result = failure(error, state=state, partial=partial)
+        evaluations: list[dict[str, Any]] = []
+        for evaluators in self._evaluators or ():
+            evaluations += await evaluators.evaluate(input=arguments, output=None, error=result, unseen_only=True)
+        if evaluations:
+            result["evaluations"] = evaluations
+        self._step(Step.FAIL)
+        self.context.system.events_stream.publish(CallFailed(self.context.path, self.name, state, error))
+        return result
+
+    def _cancel(self) -> None:
+        """The call was cancelled: its own ending, neither success nor failure."""
+        if self.state not in ENDINGS and self.state is not States.INIT:
+            self._step(Step.CANCEL)
+
+    def _class_validators(self) -> tuple[Validator | None, Validator | None, Validator | None]:
+        """Return the validators of a subclass whose constructor does not call this one's."""
+        self._validators = (
+            validator_for(self.input_validator),
+            validator_for(self.output_validator),
+            validator_for(self.processed_output_validator),
+        )
+        return self._validators
+
+    def _step(self, step: Step) -> None:
+        """Move the machine.
+
+        Raises:
+            InvalidTransition: the table has no such edge.
+        """
+        source = self.state
+        self.state = target = FUNCTION.step(self.name, source, step)
+        if self.kernel_cell.system.events_stream.transitions:
+            self._publish(source, step, target)
+
+    def _publish(self, source: States, step: str, target: States) -> None:
+        cell = self.kernel_cell
+        if cell.system.events_stream.transitions:
+            now = cell.system.now()
+            elapsed = now - self._entered_at if self._entered_at else 0.0
+            self._entered_at = now
+            message_id = self.context.message_id
+            cell.system.events_stream.publish(
+                Transition(cell.path, self.name, FUNCTION.name, source, step, target, message_id, elapsed)
+            )
+
+
+class CallFailed:
+    """A call of a Function ended in an error dictionary. The actor lives on.
+
+    Attributes:
+        path: the Function.
+        name: what it is called in the log.
+        state: where in the call it happened.
+        error: the exception.
+    """
+
+    __slots__ = ("error", "name", "path", "state")
+
+    def __init__(self, path: str, name: str, state: States, error: Exception) -> None:
+        self.path = path
+        self.name = name
+        self.state = state
+        self.error = error
+
+
+async def _spread(hook: Any, value: Any) -> Any:
+    """Call a hook with a dictionary's items as keyword arguments; anything else as its only argument."""
+    if isinstance(value, Mapping):
+        return await hook(**cast("Mapping[str, Any]", value))
+    return await hook(value)

@@ -1,0 +1,81 @@
+"""Validation by any pydantic model or type, compiled once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, cast
+
+from pydantic import BaseModel, TypeAdapter
+
+__all__ = ["Validator", "validator_for"]
+
+
+class Validator:
+    """Checks and converts a value.
+
+    With a model class, a dictionary is checked field by field; fields that the model does not name are kept, as long
+    as its configuration does not forbid them. Values of fields stay objects: a nested model is not dumped.
+
+    ```python
+    >>> from pydantic import BaseModel
+    >>> class Question(BaseModel):
+    ...     content: str
+    >>> Validator(Question)({"content": "hello", "user": "u1"})
+    {'content': 'hello', 'user': 'u1'}
+    >>> Validator(list[int])(["1", 2])
+    [1, 2]
+
+    ```
+
+    Args:
+        schema: a pydantic model class, or any type that pydantic understands.
+        strict: no conversions, such as from `"1"` to 1.
+    """
+
+    __slots__ = ("_adapter", "_aliases", "_keeps_extra", "_model", "_strict")
+
+    def __init__(self, schema: Any, *, strict: bool | None = None) -> None:
+        self._strict = strict
+        self._model = cast("type[BaseModel]", schema) if _is_model(schema) else None
+        self._adapter: TypeAdapter[Any] | None = None if self._model is not None else TypeAdapter(schema)
+        fields = {} if self._model is None else self._model.model_fields
+        self._aliases = {field.alias for field in fields.values() if field.alias is not None}
+        self._keeps_extra = self._model is not None and self._model.model_config.get("extra") in {None, "allow"}
+
+    def __call__(self, value: Any) -> Any:
+        """Return the validated value: a dictionary for a model, whatever the type says otherwise.
+
+        Raises:
+            pydantic.ValidationError: it does not fit.
+        """
+        if self._model is None:
+            assert self._adapter is not None
+            return self._adapter.validate_python(value, strict=self._strict)
+        model = self._model.model_validate(value, strict=self._strict)
+        fields = dict(model)
+        if self._keeps_extra and isinstance(value, Mapping):
+            given = cast("Mapping[str, Any]", value)
+            extra = {key: given[key] for key in given if key not in fields and key not in self._aliases}
+            if extra:
+                return {**extra, **fields}
+        return fields
+
+
+@lru_cache(maxsize=1024)
+def _compiled(schema: Any, strict: bool | None) -> Validator:
+    return Validator(schema, strict=strict)
+
+
+def validator_for(schema: Any, *, strict: bool | None = None) -> Validator | None:
+    """Return the validator for `schema`, the same one for the same schema; None for None."""
+    if schema is None or isinstance(schema, Validator):
+        return schema
+    try:
+        return _compiled(schema, strict)
+    except TypeError:  # an annotation that cannot be hashed
+        return Validator(schema, strict=strict)
+
+
+def _is_model(schema: Any) -> bool:
+    return isinstance(schema, type) and issubclass(schema, BaseModel)

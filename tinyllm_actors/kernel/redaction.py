@@ -1,0 +1,66 @@
+"""One policy for what must never be written down: used by logs, errors, traces and inspection."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["MASK", "is_secret_name", "redact"]
+
+MASK: Final = "***"
+
+_NAMES: Final = re.compile(
+    r"(?i)^(.*[_-])?(api[_-]?key|apikey|secret|secret[_-]?key|token|access[_-]?token|auth[_-]?token|password|passwd|pwd"
+    r"|authorization|credentials?|private[_-]?key)([_-].*)?$"
+)
+# Words that hold "token" and count something.
+_HARMLESS: Final = re.compile(r"(?i)^(max|min|total|prompt|completion|input|output|num|n)?_?tokens?(_.*)?$|.*_tokens$")
+
+_PATTERNS: Final = (
+    # Authorization: Bearer …, and the like in any header or message
+    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), r"\1 " + MASK),
+    # user:password@host
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s@/]+@"), rf"\1:{MASK}@"),
+    # key=value and "key": "value"
+    (
+        re.compile(
+            r"(?i)([\"']?[a-z0-9_-]*(?:api[_-]?key|secret|password|passwd|access[_-]?token|auth[_-]?token)[a-z0-9_-]*[\"']?"
+            r"\s*[=:]\s*[\"']?)[^\s\"',;&)}\]]{4,}"
+        ),
+        rf"\1{MASK}",
+    ),
+    # keys by their well-known prefixes
+    (
+        re.compile(
+            r"\b(?:sk|pk|rk|lf)[-_](?:[A-Za-z0-9]+[-_])*[A-Za-z0-9]{12,}\b|\bgh[pousr]_[A-Za-z0-9]{20,}\b"
+            r"|\bAIza[A-Za-z0-9_-]{30,}\b|\bAKIA[A-Z0-9]{12,}\b|\bxox[abprs]-[A-Za-z0-9-]{10,}\b|\bhf_[A-Za-z0-9]{20,}\b"
+        ),
+        MASK,
+    ),
+)
+
+
+def redact(text: str) -> str:
+    """Return `text` with what looks like a secret masked.
+
+    ```python
+    >>> redact("postgresql://app:hunter2@db/chats refused api_key=abcd1234")
+    'postgresql://app:***@db/chats refused api_key=***'
+
+    ```
+    """
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a field, header or variable of that name holds a secret.
+
+    ```python
+    >>> is_secret_name("OPENAI_API_KEY"), is_secret_name("max_tokens")
+    (True, False)
+
+    ```
+    """
+    return _HARMLESS.match(name) is None and _NAMES.match(name) is not None
