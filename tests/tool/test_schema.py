@@ -284,6 +284,11 @@ def test_type_that_is_nowhere_is_refused_when_needed() -> None:
         _ = names["function"].parameters
     with pytest.raises(ConfigurationError, match="Nowhere"):
         names["function"].validate("{}")
+    exec("class Half(BaseModel):\n    it: 'Nowhere'\n@tool\ndef function(y: int, x: Half): ...", names)
+    with pytest.raises(
+        ConfigurationError, match=r"not defined \(in the type of parameter 'x' of .*function\); import it"
+    ):
+        _ = names["function"].parameters
 
 
 def _unannotated(city) -> None: ...  # pyright: ignore[reportUnknownParameterType, reportMissingParameterType]

@@ -188,6 +188,27 @@ def test_postponed_annotations_see_the_closure() -> None:
     assert signature.resolve(signature.parameters[0]) is Local
 
 
+def test_variable_of_the_closure_may_not_be_set_yet() -> None:
+    """A function may use what is assigned after it; its annotations are read all the same."""
+
+    def function(x: int) -> object:
+        return later
+
+    signature = inspect_function(function)
+    assert signature.resolve(signature.parameters[0]) is int
+    later = 1
+    assert function(0) == later
+
+
+@pytest.mark.skipif("sys.version_info < (3, 12)", reason="the syntax is new in Python 3.12")
+def test_type_parameters_are_known() -> None:
+    """Postponed annotations of a generic function may use its type parameters."""
+    names: dict[str, Any] = {}
+    exec("from __future__ import annotations\ndef function[T: int](x: list[T]) -> T: ...", names)
+    signature = inspect_function(names["function"])
+    assert str(signature.resolve(signature.parameters[0])) == "list[T]"
+
+
 def test_mismatch_tells_why_a_call_cannot_be() -> None:
     """A missing parameter and one that there is not are found without calling."""
 

@@ -96,7 +96,6 @@ class SignatureArguments(Arguments):
 
     def _build(self, local_names: Mapping[str, object]) -> None:
         from pydantic import ConfigDict, TypeAdapter, with_config
-        from pydantic.errors import PydanticUserError
         from typing_extensions import TypedDict  # typing's own cannot hold pydantic fields before 3.12
 
         fields: dict[str, Any] = {}
@@ -113,29 +112,27 @@ class SignatureArguments(Arguments):
         try:
             adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(arguments)
             schema = compact_schema(adapter.json_schema())
-        except NameError:
-            raise
         except Exception as error:
-            if isinstance(error, PydanticUserError) and error.code == "class-not-fully-defined":
-                raise NameError(error.message.partition(";")[0]) from None
             raise self._undescribable(fields, error) from error
         self._adapter, self._injected, self._schema = adapter, tuple(injected), schema
 
-    def _undescribable(self, fields: Mapping[str, Any], error: Exception) -> ConfigurationError:
-        """Return the error that names the parameter whose type has no JSON schema."""
+    def _undescribable(self, fields: Mapping[str, Any], error: Exception) -> Exception:
+        """Return the error that names the parameter whose type has no JSON schema, or has none yet."""
         from pydantic import TypeAdapter
 
-        culprit = ""
+        place = self._signature.label
         for name, field in fields.items():
             plain = typing.get_args(field)[0] if typing.get_origin(field) is typing.NotRequired else field
             try:
                 TypeAdapter(plain).json_schema()
             except Exception as found:  # any failure to make its schema tells that this is the one
-                culprit, error = f"parameter {name!r} of ", found
+                place, error = f"parameter {name!r} of {place}", found
                 break
+        if isinstance(error, NameError) or getattr(error, "code", None) == "class-not-fully-defined":
+            return NameError(f"in the type of {place}")
         why = str(error).partition("\n")[0]
         return ConfigurationError(
-            f"{culprit}{self._signature.label} cannot be described in JSON: {why}; use a type that pydantic knows,"
+            f"{place} cannot be described in JSON: {why}; use a type that pydantic knows,"
             " annotate it with ToolContext if the runtime shall fill it, or give parameters={…}"
         )
 
