@@ -1,0 +1,316 @@
+"""`LiteLLMModel`: the adapter itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from tinyllm_actors.errors import ConfigurationError, MalformedResponse, ModelTimeout, UnknownModel
+from tinyllm_actors.integrations._asyncio_bridge import acquire_bridge
+from tinyllm_actors.integrations.litellm import residue
+from tinyllm_actors.integrations.litellm.client import make_client, takes_client
+from tinyllm_actors.integrations.litellm.failures import failure_of
+from tinyllm_actors.integrations.litellm.loading import load, observed, unobserved
+from tinyllm_actors.integrations.litellm.names import capabilities_of, check_credential, provider_of
+from tinyllm_actors.integrations.litellm.request import call_arguments, check_options
+from tinyllm_actors.integrations.litellm.usage import Prices, usage_of_chunks
+from tinyllm_actors.integrations.openai_compatible.events import events_of
+from tinyllm_actors.integrations.openai_compatible.secret import Scrubber
+from tinyllm_actors.llm.answer import DEFAULT_LIMITS, completion_from_wire
+from tinyllm_actors.llm.assembly import ChunkAssembler
+from tinyllm_actors.llm.model import Capabilities, ChatModel, Completed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator, Mapping
+
+    from tinyllm_actors.errors import TinyLLMError
+    from tinyllm_actors.integrations._asyncio_bridge import Bridge
+    from tinyllm_actors.llm.answer import AnswerLimits
+    from tinyllm_actors.llm.model import ChatRequest, Completion, StreamEvent, Usage
+
+__all__ = ["LiteLLMModel", "from_name"]
+
+_PREFIX = "litellm/"
+
+
+class LiteLLMModel(ChatModel):
+    """A model of any provider that litellm knows.
+
+    ```python
+    model = LiteLLMModel("anthropic/claude-3-5-haiku-latest", temperature=0)
+    await model.open()
+    completion = await model.complete(ChatRequest(messages=[UserMessage("hello")]))
+    ```
+
+    Args:
+        model: litellm's name of it, `"provider/model"`.
+        idle_timeout: seconds without a word from the provider, before the first and between two. A call that is not
+            streamed is silent until its answer is whole: allow what the longest one takes.
+        limits: how much text and how many tool calls are accepted.
+        stream_usage: ask for the tokens of a streamed answer. Turn it off for a provider that refuses
+            `stream_options` (Bytez, OCI).
+        send_reasoning: send the model's earlier thinking back to it. Most providers refuse it; DeepSeek's thinking
+            models want it between tool calls.
+        capabilities: what the model can do, when litellm's table is wrong or does not have it.
+        options: for `litellm.acompletion` with each call (`api_key`, `api_base`, `temperature`, …); those of the
+            request win.
+
+    Raises:
+        ConfigurationError: an option cannot be.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        idle_timeout: float = 120.0,
+        limits: AnswerLimits = DEFAULT_LIMITS,
+        stream_usage: bool = True,
+        send_reasoning: bool = False,
+        capabilities: Capabilities | None = None,
+        **options: Any,
+    ) -> None:
+        if not isinstance(idle_timeout, int | float) or not idle_timeout > 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"idle_timeout must be a number of seconds above 0, not {idle_timeout!r}")
+        check_options(options)
+        self.name = model
+        self._given_capabilities = capabilities
+        self.capabilities = capabilities or Capabilities()
+        self._idle_timeout = idle_timeout
+        self._limits = limits
+        self._stream_usage = stream_usage
+        self._send_reasoning = send_reasoning
+        self._options = options
+        self._scrub = Scrubber(_secrets(options))
+        self._litellm: Any = None
+        self._client: Any = None
+        self._prices: Prices | None = None
+        self._bridge: Bridge | None = None
+
+    def __repr__(self) -> str:
+        """Show the model; never the key."""
+        return f"LiteLLMModel({self.name!r})"
+
+    async def open(self) -> None:
+        """Import litellm, if nobody has, and find out what can be known without the network.
+
+        Raises:
+            UnknownModel: litellm does not know the provider.
+            MissingCredential: a key is surely missing.
+            MissingDependency: litellm is not installed, or not in a version that works here.
+            RuntimeError: it is open.
+        """
+        if self._bridge is not None:
+            raise RuntimeError(f"{self!r} is open already; one open() serves any number of calls")
+        litellm = self._litellm = await load()
+        provider = provider_of(litellm, self.name, self._options)
+        check_credential(litellm, self.name, provider, self._options)
+        self.capabilities = self._given_capabilities or capabilities_of(litellm, self.name)
+        self._prices = Prices(litellm, self.name, provider)
+        if "client" not in self._options and takes_client(provider):
+            self._client = await anyio.to_thread.run_sync(make_client, self._options.get("ssl_verify"))
+        bridge = acquire_bridge()
+        try:
+            await bridge.call(residue.lease)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await bridge.aclose()
+            raise
+        self._bridge = bridge
+
+    async def aclose(self) -> None:
+        """Give up the connections; the last model on a loop clears what litellm keeps there."""
+        bridge, self._bridge = self._bridge, None
+        if bridge is not None:
+            with anyio.CancelScope(shield=True):
+                try:
+                    await bridge.call(self._release)
+                finally:
+                    await bridge.aclose()
+
+    async def complete(self, request: ChatRequest) -> Completion:
+        """Return the whole answer to `request`.
+
+        Raises:
+            ModelError: see `failures`.
+            ConfigurationError: an option, or a package that the provider needs.
+        """
+        bridge = self._opened()
+        return await bridge.call(self._complete, self._arguments(request, stream=False))
+
+    @asynccontextmanager
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[AsyncIterator[StreamEvent]]:
+        """Open the answer to `request` as events; `Completed` is the last one.
+
+        Raises:
+            ModelError: see `failures`; raised where the reader is.
+            ConfigurationError: an option, or a package that the provider needs.
+        """
+        bridge = self._opened()
+        async with bridge.stream(self._events, self._arguments(request, stream=True)) as events:
+            yield events
+
+    def _opened(self) -> Bridge:
+        if self._bridge is None:
+            raise RuntimeError(f"{self!r} is not open; await open() before the first call")
+        return self._bridge
+
+    def _arguments(self, request: ChatRequest, *, stream: bool) -> dict[str, Any]:
+        return call_arguments(
+            self.name,
+            request,
+            self._options,
+            stream=stream,
+            client=self._client,
+            stream_usage=self._stream_usage,
+            send_reasoning=self._send_reasoning,
+        )
+
+    # --- on asyncio ---
+
+    async def _release(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+        await residue.release(self._litellm)
+
+    # A failure is raised outside of the `except` that made it: its context would be litellm's exception, which quotes
+    # requests and answers.
+
+    async def _complete(self, arguments: dict[str, Any]) -> Completion:
+        try:
+            return self._completion(await self._ask(arguments))
+        except (Exception, asyncio.CancelledError) as error:
+            failure = self._failure(error)
+        raise failure
+
+    async def _events(self, arguments: dict[str, Any]) -> AsyncGenerator[StreamEvent, None]:
+        assembler = ChunkAssembler(self.name, limits=self._limits)
+        answer: Any = None
+        try:
+            answer = await self._ask(arguments)
+            if hasattr(answer, "__anext__"):
+                async with aclosing(self._chunks(answer)) as chunks:
+                    async for chunk in chunks:
+                        for event in assembler.feed(chunk):
+                            yield event
+                yield self._completed(assembler, answer)
+            else:
+                for event in events_of(self._completion(answer)):
+                    yield event
+            return
+        except (Exception, asyncio.CancelledError) as error:
+            failure = self._failure(error, assembler if answer is not None else None)
+        finally:
+            if answer is not None and hasattr(answer, "aclose"):
+                await answer.aclose()
+        raise failure
+
+    async def _ask(self, arguments: dict[str, Any]) -> Any:
+        with unobserved(self._litellm):
+            return await self._patiently(self._litellm.acompletion(**arguments))
+
+    async def _patiently(self, answer: Awaitable[Any]) -> Any:
+        try:
+            async with asyncio.timeout(self._idle_timeout):
+                return await answer
+        except TimeoutError:
+            raise ModelTimeout(f"{self.name}: nothing came for idle_timeout={self._idle_timeout!r} s") from None
+
+    async def _chunks(self, answer: Any) -> AsyncGenerator[dict[str, object], None]:
+        """Yield the chunks of litellm's stream, with the provider's reason to end and without one that is made up."""
+        to_the_end = observed(self._litellm)  # behind the last chunk litellm only works for its callbacks
+        while True:
+            try:
+                chunk = await self._patiently(anext(answer, None))
+            except Exception:
+                reason = _reason_of(answer)
+                if reason is None:
+                    raise
+                break  # the answer is whole; what broke off is the farewell
+            if chunk is None:
+                return
+            last = getattr(answer, "sent_last_chunk", False) is True
+            if last and _reason_of(answer) is None:
+                return
+            yield chunk.model_dump()
+            if last and not to_the_end:
+                return
+        yield {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}
+
+    def _completion(self, response: Any) -> Completion:
+        completion = completion_from_wire(response.model_dump(), self.name, limits=self._limits)
+        return _tidied(completion, self._opened_prices.of_answer(completion.usage, response))
+
+    def _completed(self, assembler: ChunkAssembler, answer: Any) -> Completed:
+        if not assembler.started and (assembler.finish_reason is None or not _is_stream(answer)):
+            raise MalformedResponse(f"{self.name}: the provider answered, but not with a stream; check api_base")
+        usage, report = usage_of_chunks(answer)
+        return Completed(_tidied(assembler.finish().completion, self._opened_prices.of_stream(usage, report)))
+
+    @property
+    def _opened_prices(self) -> Prices:
+        assert self._prices is not None
+        return self._prices
+
+    def _failure(self, error: BaseException, assembler: ChunkAssembler | None = None) -> TinyLLMError:
+        """Return what `error` means to the caller; `assembler` has the answer if it was begun.
+
+        Raises:
+            asyncio.CancelledError: it is the caller's own cancellation.
+        """
+        if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise error
+        return failure_of(error, model=self.name, scrub=self._scrub, answer=assembler)
+
+
+def from_name(name: str, options: Mapping[str, object]) -> LiteLLMModel:
+    """Return the model that a string names: `"provider/model"`, with or without `"litellm/"` before it.
+
+    Args:
+        name: the string.
+        options: the arguments of `LiteLLMModel`.
+
+    Raises:
+        UnknownModel: it names nothing. Whether litellm knows the provider is found out by `open()`.
+        ConfigurationError: an option cannot be.
+    """
+    model = name.removeprefix(_PREFIX)
+    if not model.strip("/ "):
+        raise UnknownModel(f"{name!r} names no model; write it as 'provider/model', such as 'openai/gpt-4o-mini'")
+    return LiteLLMModel(model, **cast("dict[str, Any]", options))
+
+
+def _tidied(completion: Completion, usage: Usage | None) -> Completion:
+    """Add the price, and drop a field that litellm adds to say nothing."""
+    extra = {name: value for name, value in completion.extra.items() if value or name != "provider_specific_fields"}
+    return msgspec.structs.replace(completion, usage=usage, extra=extra)
+
+
+def _is_stream(answer: Any) -> bool:
+    """Tell whether the provider answered with a stream, and not with a page or one object that litellm read over."""
+    headers: Mapping[str, str] = getattr(answer, "_response_headers", None) or {}
+    return not headers.get("content-type", "").partition(";")[0].endswith(("html", "json", "xml"))
+
+
+def _reason_of(answer: Any) -> str | None:
+    """Return the reason to end that the provider gave, and not litellm."""
+    reasons = (getattr(answer, name, None) for name in ("received_finish_reason", "intermittent_finish_reason"))
+    return next((str(reason) for reason in reasons if reason is not None), None)
+
+
+def _secrets(options: Mapping[str, object]) -> Iterator[str]:
+    """Yield what must not be read by anybody: keys among the options, in headers, and in the environment."""
+    for name, value in (*options.items(), *os.environ.items()):
+        if isinstance(value, str) and name.lower().endswith(("key", "token", "secret", "password")):
+            yield value
+        elif isinstance(value, dict) and name in ("headers", "extra_headers"):
+            yield from map(str, cast("dict[str, object]", value).values())
