@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,11 +44,11 @@ class EvaluatorSet:
         self._refs = []
         for evaluator in self._evaluators:
             spec = to_function_spec(evaluator)
-            self._refs.append(await context.spawn(spec, name=spec.name))
+            name = spec.name or spec.label
+            taken = {child.name for child in context.children}
+            self._refs.append(await context.spawn(spec, name=None if name in taken else name))
 
-    async def evaluate(
-        self, *, input: Any, output: Any, error: Any, unseen_only: bool = False  # noqa: A002
-    ) -> list[dict[str, Any]]:
+    async def evaluate(self, *, input: Any, output: Any, error: Any, unseen_only: bool = False) -> list[dict[str, Any]]:
         """Return what each evaluator says; one that fails says so.
 
         Args:
@@ -77,6 +77,7 @@ class EvaluatorSet:
         """Bring what an evaluator answered into one shape: `{"evals": {name: score}, …}`."""
         if not isinstance(answer, dict):
             return {"evals": {f"{self._prefix}{name}": answer}}
-        scores: dict[str, Any] = answer if "evals" not in answer else answer["evals"]  # pyright: ignore[reportUnknownVariableType]
-        rest = {key: answer[key] for key in ("comment", "metadata") if key in answer and "evals" in answer}
+        given = cast("dict[str, Any]", answer)
+        scores: dict[str, Any] = given.get("evals", given)
+        rest = {key: given[key] for key in ("comment", "metadata") if key in given and "evals" in given}
         return {"evals": {f"{self._prefix}{key}": value for key, value in scores.items()}, **rest}

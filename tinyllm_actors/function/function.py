@@ -14,7 +14,7 @@ from tinyllm_actors.function.validation import validator_for
 from tinyllm_actors.kernel import Actor, Transition
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from tinyllm_actors.function.result import Failure, Result
     from tinyllm_actors.function.validation import Validator
@@ -138,15 +138,24 @@ class Function(Actor):
             return await self._call(message.arguments)
         raise TypeError(f"{self.name} takes calls only, got {type(message).__name__}; use `await ref(argument=value)`")
 
-    async def _call(self, arguments: dict[str, Any]) -> Result:
-        """Take one call through the machine."""
+    async def _call(self, arguments: dict[str, Any], run: Callable[..., Awaitable[Any]] | None = None) -> Result:
+        """Take one call through the machine.
+
+        Args:
+            arguments: as the caller gave them.
+            run: what to do instead of `run()`; a stream passes what also tells its reader.
+        """
         try:
             inputs = self._accept(arguments)
-            output = await self._run_validated(inputs)
+            output = await (run or self.run)(**inputs)
+            self._step(Step.VALIDATE)
+            validator = (self._validators or self._class_validators())[1]
+            if validator is not None:
+                output = validator(output)
             return await self._conclude(inputs, output)
         except InvalidTransition:
             raise
-        except Exception as error:  # noqa: BLE001 - the boundary at which errors become dictionaries
+        except Exception as error:
             return await self._fail(arguments, error)
         except BaseException:
             self._cancel()
@@ -154,16 +163,13 @@ class Function(Actor):
 
     def _accept(self, arguments: dict[str, Any]) -> dict[str, Any]:
         self._step(Step.CALL)
-        validators = self._validators or self._class_validators()
-        inputs = arguments if validators[0] is None else validators[0](arguments)
+        inputs = self._validate_input(arguments)
         self._step(Step.RUN)
         return inputs
 
-    async def _run_validated(self, inputs: dict[str, Any]) -> Any:
-        output = await self.run(**inputs)
-        self._step(Step.VALIDATE)
-        validator = (self._validators or self._class_validators())[1]
-        return output if validator is None else validator(output)
+    def _validate_input(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        validator = (self._validators or self._class_validators())[0]
+        return arguments if validator is None else validator(arguments)
 
     async def _conclude(self, inputs: dict[str, Any], output: Any) -> Result:
         """Everything after the output is valid."""

@@ -85,6 +85,9 @@ def success(output: Any) -> Success:
 def failure(error: BaseException, *, state: str, partial: Any = None) -> Failure:
     """Return the dictionary of a call that failed with `error` in `state`."""
     cause = error.cause if isinstance(error, ActorFailed | StartFailed) else error
+    if isinstance(cause, FunctionFailed):  # a part of this Function failed: its cause is ours
+        inner: Failure = cause.result
+        return {"status": "error", "message": inner["message"], "error": {**inner["error"], "state": str(state)}}
     info: ErrorInfo = {
         "type": type(cause).__name__,
         "state": str(state),
@@ -94,7 +97,9 @@ def failure(error: BaseException, *, state: str, partial: Any = None) -> Failure
     message = str(cause) or type(cause).__name__
     if isinstance(cause, ValidationError):
         info["validation"] = fields = field_errors(cause)
-        shown = "; ".join(f"{field['loc'] or 'value'}: {field['message']}, got {field['value']}" for field in fields[:5])
+        shown = "; ".join(
+            f"{field['loc'] or 'value'}: {field['message']}, got {field['value']}" for field in fields[:5]
+        )
         more = f" (and {len(fields) - 5} more)" if len(fields) > 5 else ""
         message = f"{state.lower().replace('_', ' ')} failed: {shown}{more}"
     if partial is None and isinstance(cause, ModelError) and cause.partial:
@@ -117,10 +122,10 @@ def field_errors(error: ValidationError) -> list[FieldError]:
 
 def _shorten(value: object) -> str:
     if isinstance(value, dict):  # a whole input, shown because a key of it is missing: its values may be secret
-        return "{" + ", ".join(map(repr, list(value)[:20])) + "}"  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        return "{" + ", ".join(map(repr, list(value)[:20])) + "}"  # pyright: ignore[reportUnknownArgumentType]
     try:
         text = repr(value)
-    except Exception as error:  # noqa: BLE001 - somebody else's __repr__ must not hide the validation error
+    except Exception as error:
         text = f"<{type(value).__name__}, whose repr raises {type(error).__name__}>"
     return text if len(text) <= MAX_VALUE_CHARS else f"{text[:MAX_VALUE_CHARS]}… ({len(text)} characters)"
 

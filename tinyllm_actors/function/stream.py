@@ -60,7 +60,7 @@ class FunctionStream(Function):
         if result["status"] == "error" or processes or "evaluations" in result:
             await emit(result)
 
-    async def _call(self, arguments: dict[str, Any]) -> Result:
+    async def _call(self, arguments: dict[str, Any], run: Callable[..., Awaitable[Any]] | None = None) -> Result:
         return await self._run_stream(arguments, None)
 
     async def _run_stream(self, arguments: dict[str, Any], emit: Callable[[Any], Awaitable[None]] | None) -> Result:
@@ -83,7 +83,7 @@ class FunctionStream(Function):
             return await self._conclude(inputs, items)
         except InvalidTransition:
             raise
-        except Exception as error:  # noqa: BLE001 - the boundary at which errors become dictionaries
+        except Exception as error:
             return await self._fail(arguments, error, partial=items or None)
         except BaseException:
             self._cancel()

@@ -31,9 +31,7 @@ class CallableFunction(Function):
         """Call it."""
         if self._is_async:
             return await self._function(**arguments)
-        return await anyio.to_thread.run_sync(
-            functools.partial(self._function, **arguments), abandon_on_cancel=True
-        )
+        return await anyio.to_thread.run_sync(functools.partial(self._function, **arguments), abandon_on_cancel=True)
 
 
 def as_function(function: Callable[..., Any], *, name: str | None = None, **options: Any) -> ChildSpec:

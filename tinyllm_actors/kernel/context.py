@@ -105,7 +105,7 @@ class ActorContext:
 
     async def spawn(
         self, what: ChildSpec | Callable[..., Actor] | Any, /, *args: Any, name: str | None = None, **kwargs: Any
-    ) -> ActorRef:
+    ) -> Any:
         """Start a child; like `ActorSystem.spawn`, under this actor. It ends when this incarnation does."""
         cell = self._cell
         return await cell.system.spawn_under(cell, cell.system.to_spec(what, args, kwargs), name)

@@ -20,7 +20,7 @@ from tinyllm_actors.kernel.lifecycle import ExitReason, Lifecycle
 from tinyllm_actors.kernel.log import attach_log
 from tinyllm_actors.kernel.node import SupervisorSpec
 from tinyllm_actors.kernel.ref import ActorRef
-from tinyllm_actors.kernel.restart import unwrap
+from tinyllm_actors.kernel.restart import Backoff, unwrap
 from tinyllm_actors.kernel.scheduler import Scheduler
 from tinyllm_actors.kernel.slots import current_backend
 from tinyllm_actors.kernel.spec import ChildSpec, DynamicSupervisor, Supervisor, check_name
@@ -222,7 +222,9 @@ class ActorSystem:
         children = root.cold.children
         services = children.get(_SERVICES)
         if services is None:
-            await self.supervise_under(root, DynamicSupervisor(), [], _SERVICES)
+            # The back-off alone keeps a service that cannot start below this bound: it never takes the system down.
+            patient = DynamicSupervisor(max_restarts=20, period=60.0, backoff=Backoff(0.5, 30.0, jitter=0.2))
+            await self.supervise_under(root, patient, [], _SERVICES)
             services = children.pop(_SERVICES)
             # Children end in reverse order of this dictionary: put what the others need in front.
             root.cold.children = {_SERVICES: services, **children}

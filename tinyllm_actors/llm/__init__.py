@@ -1,1 +1,65 @@
-"""Language models: messages, the port to a model, and the Function that calls one."""
+"""Language models: messages, the port to a model, and the Function that calls one.
+
+A model is whatever implements `ChatModel`. The adapters are in `tinyllm_actors.integrations`; a name such as
+`"openai/gpt-4o-mini"` finds its adapter through the entry points of the group `tinyllm_actors.models`.
+"""
+
+from tinyllm_actors.llm.function import LLM
+from tinyllm_actors.llm.messages import (
+    AssistantMessage,
+    ContentPart,
+    FilePart,
+    FunctionCall,
+    ImagePart,
+    Message,
+    SystemMessage,
+    TextPart,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+)
+from tinyllm_actors.llm.model import (
+    Capabilities,
+    ChatModel,
+    ChatRequest,
+    Completed,
+    Completion,
+    FinishReason,
+    ReasoningDelta,
+    ResponseSchema,
+    StreamEvent,
+    TextDelta,
+    ToolCallDelta,
+    ToolSchema,
+    Usage,
+)
+from tinyllm_actors.llm.registry import model_from_name
+
+__all__ = [
+    "LLM",
+    "AssistantMessage",
+    "Capabilities",
+    "ChatModel",
+    "ChatRequest",
+    "Completed",
+    "Completion",
+    "ContentPart",
+    "FilePart",
+    "FinishReason",
+    "FunctionCall",
+    "ImagePart",
+    "Message",
+    "ReasoningDelta",
+    "ResponseSchema",
+    "StreamEvent",
+    "SystemMessage",
+    "TextDelta",
+    "TextPart",
+    "ToolCall",
+    "ToolCallDelta",
+    "ToolMessage",
+    "ToolSchema",
+    "Usage",
+    "UserMessage",
+    "model_from_name",
+]

@@ -309,6 +309,9 @@ class ChunkAssembler:
                 slot = None if self._is_another(slot, name) else slot
         elif wire_id:
             slot = next((s for s, call in self._calls.items() if call.wire_id == wire_id and s not in touched), None)
+        elif self._finish_reason is not None:
+            # A summary; its calls are in the order in which they were made.
+            slot = next((s for s, call in self._calls.items() if call.name == name and s not in touched), None)
         else:
             slot = next(reversed(self._calls), None)
             if slot is not None and (slot in touched or self._is_another(slot, name)):

@@ -99,7 +99,8 @@ class AssistantMessage(msgspec.Struct, tag_field="role", tag="assistant", frozen
     """
 
     content: str | None = None
-    tool_calls: list[ToolCall] = msgspec.field(default_factory=list[ToolCall])
+    # `list` itself, not `list[ToolCall]`: only then does msgspec leave the field out when it is empty.
+    tool_calls: list[ToolCall] = msgspec.field(default_factory=list)  # pyright: ignore[reportUnknownVariableType]
     reasoning_content: str | None = None
     refusal: str | None = None
 
@@ -113,7 +114,6 @@ class ToolMessage(msgspec.Struct, tag_field="role", tag="tool", frozen=True, omi
 
 
 Message: TypeAlias = SystemMessage | UserMessage | AssistantMessage | ToolMessage
-
 
 
 def decode_message(value: Any) -> Message:

@@ -10,6 +10,7 @@ import abc
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import anyio
 import msgspec
 
 from tinyllm_actors.llm.messages import AssistantMessage, Message
@@ -188,9 +189,8 @@ class Capabilities:
 class ChatModel(abc.ABC):
     """A language model behind one adapter.
 
-    Whoever makes a model opens it before the first call and closes it after the last. A model that is given to an
-    agent as a string is made, opened and closed by the actor system; one that is given as an object stays its
-    maker's.
+    Whoever uses a model opens it before the first call and closes it after the last. A model that is given to an
+    agent is opened on first use and closed when the actor system ends.
 
     Attributes:
         name: what is logged, traced and written into errors, such as `"openai/gpt-4o-mini"`.
@@ -200,15 +200,23 @@ class ChatModel(abc.ABC):
     name: str
     capabilities: Capabilities = Capabilities()
 
-    async def open(self) -> None:
-        """Get ready for calls (start a server, check credentials). Called once, before the first call.
+    async def open(self) -> None:  # noqa: B027 - nothing to do is a good default
+        """Get ready for calls (start a server, check credentials). Idempotent; a closed model can be opened again.
 
         Raises:
             ConfigurationError: a package, a key or a file is missing.
         """
 
-    async def aclose(self) -> None:
+    async def aclose(self) -> None:  # noqa: B027 - nothing to do is a good default
         """Release what `open()` and the calls hold. Idempotent."""
+
+    async def wait_failed(self) -> None:
+        """Wait until the model itself is lost (its server died) and raise why; for ever if that cannot happen.
+
+        Raises:
+            ModelError: the model is lost; `open()` may bring it back.
+        """
+        await anyio.sleep_forever()
 
     @abc.abstractmethod
     async def complete(self, request: ChatRequest) -> Completion:

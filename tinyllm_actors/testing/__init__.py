@@ -1,3 +1,5 @@
 """The public test kit."""
 
-from __future__ import annotations
+from tinyllm_actors.testing.scripted import ScriptedModel, ScriptError, fail, hang, text, tool_call, tool_calls
+
+__all__ = ["ScriptError", "ScriptedModel", "fail", "hang", "text", "tool_call", "tool_calls"]

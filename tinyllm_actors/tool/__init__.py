@@ -22,5 +22,19 @@ from tinyllm_actors.tool.context import ToolContext
 from tinyllm_actors.tool.decorator import tool
 from tinyllm_actors.tool.definition import Tool
 from tinyllm_actors.tool.options import ToolOptions
+from tinyllm_actors.tool.outcome import ToolFinished, ToolOutcome, ToolProgress, ToolRequest, ToolStarted
+from tinyllm_actors.tool.toolkit import Toolkit, ToolkitFunction
 
-__all__ = ["Tool", "ToolContext", "ToolOptions", "tool"]
+__all__ = [
+    "Tool",
+    "ToolContext",
+    "ToolFinished",
+    "ToolOptions",
+    "ToolOutcome",
+    "ToolProgress",
+    "ToolRequest",
+    "ToolStarted",
+    "Toolkit",
+    "ToolkitFunction",
+    "tool",
+]

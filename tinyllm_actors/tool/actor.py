@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tinyllm_actors.errors import InvalidArguments, ToolError
+from tinyllm_actors.errors import ToolError
 from tinyllm_actors.function import Function
 from tinyllm_actors.kernel import ChildOptions, Restart
 from tinyllm_actors.tool.context import ToolContext
@@ -31,18 +33,13 @@ class ToolFunction(Function):
         super().__init__(**options)
         self._tool = tool
 
-    def _accept(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _validate_input(self, arguments: dict[str, Any]) -> dict[str, Any]:
         # The tool's own schema is the input validator, so that a bad call fails in INPUT_VALIDATION.
-        inputs = super()._accept({**arguments, "values": None})
-        inputs["values"] = self._tool.validate(arguments.get("arguments", ""))
-        return inputs
+        values = self._tool.validate(arguments.get("arguments", ""))
+        return {"values": values, **{key: arguments[key] for key in ("call_id", "report") if key in arguments}}
 
     async def run(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self,
-        arguments: str = "",
-        values: dict[str, Any] | None = None,
-        call_id: str = "",
-        report: Callable[[object], None] | None = None,
+        self, values: dict[str, Any], call_id: str = "", report: Callable[[object], None] | None = None
     ) -> dict[str, str]:
         """Call the function; failures other than bad arguments are tried again, as often as the tool allows."""
         deadline = self.context.deadline
@@ -51,14 +48,15 @@ class ToolFunction(Function):
             context = ToolContext(
                 call_id=call_id,
                 attempt=attempt,
-                deadline=None if deadline == float("inf") else deadline,
+                deadline=None if deadline == math.inf else deadline,
                 user_id=self.user_id,
                 session_id=self.session_id,
-                **({} if report is None else {"report": report}),
             )
+            if report is not None:
+                context = replace(context, report=report)
             try:
-                return {"content": self._tool.render(await self._tool.call(values or {}, context))}
-            except (ToolError, InvalidArguments):
+                return {"content": self._tool.render(await self._tool.call(values, context))}
+            except ToolError:  # the model is to do better, or there is no time left
                 raise
             except Exception:
                 if attempt > self._tool.retries:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from anyio import CapacityLimiter
     from pydantic import BaseModel
 
+    from tinyllm_actors.kernel import ChildSpec
     from tinyllm_actors.tool.arguments import Arguments
     from tinyllm_actors.tool.compact import Schema
 
@@ -200,6 +201,12 @@ class Tool(Generic[P, R_co]):
             ConfigurationError: an annotation uses a name that is still not defined.
         """
         return self.arguments.parameters
+
+    def spec(self) -> ChildSpec:
+        """Return how to make the actor that runs this tool by itself; an agent's toolkit does that for you."""
+        from tinyllm_actors.tool.actor import ToolFunction  # the definition of a tool needs no actors
+
+        return ToolFunction.spec(self).named(self.name)
 
     def with_options(
         self, *, name: str | None = None, description: str | None = None, **options: Unpack[ToolOptions]

@@ -1,0 +1,32 @@
+"""Agents: a model with memory and tools, as supervised actors that answer a user."""
+
+from tinyllm_actors.agent.agent import Agent, AgentInput
+from tinyllm_actors.agent.events import (
+    AgentEvent,
+    MessageCompleted,
+    ReasoningDelta,
+    RunFinished,
+    RunStarted,
+    TextDelta,
+    ToolCallDelta,
+    ToolFinished,
+    ToolProgress,
+    ToolStarted,
+)
+from tinyllm_actors.agent.run import run
+
+__all__ = [
+    "Agent",
+    "AgentEvent",
+    "AgentInput",
+    "MessageCompleted",
+    "ReasoningDelta",
+    "RunFinished",
+    "RunStarted",
+    "TextDelta",
+    "ToolCallDelta",
+    "ToolFinished",
+    "ToolProgress",
+    "ToolStarted",
+    "run",
+]

@@ -1,0 +1,227 @@
+"""A set of tools that are called together: concurrently, under a cap, with one outcome for each call."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import itertools
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import anyio
+
+from tinyllm_actors.errors import ConfigurationError
+from tinyllm_actors.function import Call, Function
+from tinyllm_actors.kernel import Supervisor
+from tinyllm_actors.tool.actor import ToolFunction
+from tinyllm_actors.tool.definition import Tool
+from tinyllm_actors.tool.outcome import ToolFinished, ToolOutcome, ToolProgress, ToolRequest, ToolStarted
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from tinyllm_actors.function import FunctionRef, Result
+    from tinyllm_actors.kernel import ChildSpec
+
+__all__ = ["Toolkit", "ToolkitFunction"]
+
+SLACK: Final = 2.0
+"""Seconds beyond a tool's own time-out after which its actor counts as stuck and is replaced."""
+
+
+MAX_PENDING_REPORTS: Final = 16
+
+
+class Toolkit:
+    """Tools with distinct names, as an agent gets them.
+
+    Args:
+        tools: tools, functions, or other toolkits.
+        name: what it is called in the log.
+        max_concurrency: calls of one turn that run at the same time. If in doubt, leave it.
+
+    Raises:
+        ConfigurationError: two tools have the same name, or something is no tool.
+    """
+
+    def __init__(
+        self,
+        tools: Iterable[Tool[..., Any] | Toolkit | Callable[..., Any]],
+        *,
+        name: str = "Toolkit",
+        max_concurrency: int = 8,
+    ) -> None:
+        if max_concurrency < 1:
+            raise ConfigurationError(f"max_concurrency must be at least 1, got {max_concurrency!r}")
+        self.name = name
+        self.max_concurrency = max_concurrency
+        self.tools: dict[str, Tool[..., Any]] = {}
+        for entry in tools:
+            for tool in entry.tools.values() if isinstance(entry, Toolkit) else [Tool.of(entry)]:
+                if tool.name in self.tools:
+                    raise ConfigurationError(f"two tools are called {tool.name!r}; give one another name with name=")
+                self.tools[tool.name] = tool
+
+    def spec(self) -> ChildSpec:
+        """Return how to make the actor that runs these tools."""
+        return ToolkitFunction.spec(self).named(self.name)
+
+    def __len__(self) -> int:
+        return len(self.tools)
+
+
+class ToolkitFunction(Function):
+    """Supervises the actors of its tools and runs the calls of a turn.
+
+    Its argument is `calls`, a list of `ToolRequest`; its output is `{"outcomes": [ToolOutcome, …]}` in the order of
+    the calls. Its stream delivers `ToolStarted`, `ToolProgress` and `ToolFinished` as they happen. A call whose tool
+    fails, hangs or crashes has an outcome that says so; the others do not notice.
+    """
+
+    supervision: ClassVar[Supervisor | None] = Supervisor(max_restarts=100, period=10.0, backoff=None)
+
+    def __init__(self, toolkit: Toolkit, **options: Any) -> None:
+        options.setdefault("name", toolkit.name)
+        super().__init__(**options)
+        self._toolkit = toolkit
+        self._free: dict[str, list[FunctionRef]] = {}
+        self._extra = itertools.count(2)
+
+    async def started(self) -> None:
+        """Start one actor for each tool; more are started while calls of the same tool run side by side."""
+        for tool in self._toolkit.tools.values():
+            self._free[tool.name] = [await self._spawn(tool, tool.name)]
+        await super().started()
+
+    async def _spawn(self, tool: Tool[..., Any], name: str | None) -> FunctionRef:
+        spec = ToolFunction.spec(tool, user_id=self.user_id, session_id=self.session_id)
+        return await self.context.spawn(spec, name=name or f"{tool.name}~{next(self._extra)}")
+
+    async def run(self, calls: Sequence[ToolRequest]) -> dict[str, list[ToolOutcome]]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Run the calls and return their outcomes."""
+        return {"outcomes": await self._run_all(calls, None)}
+
+    async def produce(self, message: Any, emit: Callable[[Any], Awaitable[None]]) -> None:
+        """Run the calls, telling what happens, and then the dictionary of the call."""
+        if type(message) is not Call:
+            raise TypeError(f"{self.name} takes calls only; use `ref.stream(calls=…)`")
+
+        async def run(calls: Sequence[ToolRequest]) -> dict[str, list[ToolOutcome]]:
+            return {"outcomes": await self._run_all(calls, emit)}
+
+        result: Result = await self._call(message.arguments, run)
+        await emit(result)
+
+    async def _run_all(
+        self, calls: Sequence[ToolRequest], emit: Callable[[Any], Awaitable[None]] | None
+    ) -> list[ToolOutcome]:
+        outcomes: list[ToolOutcome | None] = [None] * len(calls)
+
+        async def run_one(index: int) -> None:
+            outcomes[index] = await self._run_one(calls[index], emit)
+
+        # Runs of calls that may overlap, cut wherever a sequential tool is called.
+        batch: list[int] = []
+        for index, call in enumerate(calls):
+            tool = self._toolkit.tools.get(call.name)
+            if tool is not None and tool.sequential:
+                await _together(run_one, batch, self._toolkit.max_concurrency)
+                await run_one(index)
+                batch = []
+            else:
+                batch.append(index)
+        await _together(run_one, batch, self._toolkit.max_concurrency)
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    async def _run_one(self, call: ToolRequest, emit: Callable[[Any], Awaitable[None]] | None) -> ToolOutcome:
+        if emit is not None:
+            await emit(ToolStarted(call.call_id, call.name, call.arguments))
+        tool = self._toolkit.tools.get(call.name)
+        if tool is None:
+            outcome = self._refusal(call, "UnknownTool", self._unknown(call.name))
+        elif tool.requires_approval:
+            outcome = self._refusal(call, "ToolDenied", f"tool {tool.name!r} needs a person's approval; nobody gave it")
+        else:
+            outcome = await self._run_tool(tool, call, emit)
+        if emit is not None:
+            await emit(ToolFinished(outcome))
+        return outcome
+
+    async def _run_tool(
+        self, tool: Tool[..., Any], call: ToolRequest, emit: Callable[[Any], Awaitable[None]] | None
+    ) -> ToolOutcome:
+        free = self._free.setdefault(tool.name, [])
+        while free and not free[-1].alive:
+            free.pop()
+        ref = free.pop() if free else await self._spawn(tool, None)
+        bound = None if tool.timeout is None else (tool.timeout + SLACK) * (tool.retries + 1)
+        arguments: dict[str, Any] = {"arguments": call.arguments, "call_id": call.call_id}
+        try:
+            if emit is None:
+                result = await ref.within(bound)(**arguments)
+            else:
+                result = await self._with_progress(ref.within(bound), arguments, call, emit)
+        except BaseException:
+            self._free[tool.name].append(ref)  # its own call is being cancelled, and it is ready for the next
+            raise
+        if result["status"] == "success":
+            free.append(ref)
+            return ToolOutcome(call.call_id, call.name, result["output"]["content"])
+        if result["error"]["type"] in {"AskTimeout", "Unresponsive"}:
+            self.context.start_task(ref.kill, name=f"replace {tool.name}")  # it swallows its cancellation
+        else:
+            free.append(ref)
+        return self._refusal(call, result["error"]["type"], result["message"])
+
+    async def _with_progress(
+        self,
+        ref: FunctionRef,
+        arguments: dict[str, Any],
+        call: ToolRequest,
+        emit: Callable[[Any], Awaitable[None]],
+    ) -> Result:
+        """Run a call and pass on what the tool reports meanwhile, dropping reports that nobody reads in time."""
+        send, receive = anyio.create_memory_object_stream[object](MAX_PENDING_REPORTS)
+
+        def report(progress: object) -> None:
+            with contextlib.suppress(anyio.WouldBlock, anyio.ClosedResourceError, anyio.BrokenResourceError):
+                send.send_nowait(progress)
+
+        async def pass_on() -> None:
+            async for progress in receive:
+                await emit(ToolProgress(call.call_id, call.name, progress))
+
+        result: list[Result] = []
+        with send, receive:
+            async with anyio.create_task_group() as group:
+                group.start_soon(pass_on)
+                result.append(await ref(**arguments, report=report))
+                send.close()
+        return result[0]
+
+    @staticmethod
+    def _refusal(call: ToolRequest, error: str, message: str) -> ToolOutcome:
+        return ToolOutcome(call.call_id, call.name, f"Error: {message}", "error", error)
+
+    def _unknown(self, name: str) -> str:
+        names = list(self._toolkit.tools)
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        return f"there is no tool {name!r}.{hint} The tools are: {', '.join(names) or 'none'}"
+
+
+async def _together(run_one: Callable[[int], Awaitable[None]], indexes: list[int], cap: int) -> None:
+    """Run the calls at these indexes, at most `cap` at a time."""
+    if not indexes:
+        return
+    if len(indexes) == 1:
+        await run_one(indexes[0])
+        return
+    waiting = iter(indexes)
+
+    async def work() -> None:
+        for index in waiting:
+            await run_one(index)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(min(cap, len(indexes))):
+            group.start_soon(work)
