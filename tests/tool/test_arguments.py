@@ -170,6 +170,8 @@ def test_value_whose_repr_fails_is_named_by_its_type() -> None:
 
     assert show_value(Broken()).startswith("<Broken instance at 0x")
     assert show_value(10**5_000) == "<int>"
+    assert show_value("x" * 70) == repr("x" * 70)
+    assert len(show_value("x" * 100)) == 80
     assert len(show_value([["x" * 100] * 100] * 100)) <= 300
 
 

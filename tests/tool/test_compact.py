@@ -103,6 +103,17 @@ def test_titles_go_and_parameters_named_title_stay() -> None:
     }
 
 
+def test_discriminator_goes() -> None:
+    """Its mapping names definitions that are not there any more; the constants in the members tell them apart."""
+    cat: Schema = {"type": "object", "properties": {"kind": {"const": "cat"}}, "additionalProperties": False}
+    schema: Schema = {
+        "$defs": {"Cat": cat},
+        "oneOf": [{"$ref": REF + "Cat"}],
+        "discriminator": {"mapping": {"cat": REF + "Cat"}, "propertyName": "kind"},
+    }
+    assert compact_schema(schema) == {"oneOf": [cat]}
+
+
 def test_objects_are_closed_unless_they_say_otherwise() -> None:
     """An object takes no other properties, unless it says so itself or is one part of an intersection."""
     part: Schema = {"properties": {"x": {}}}

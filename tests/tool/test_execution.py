@@ -29,6 +29,10 @@ def quick() -> str:
     return "quick"
 
 
+class Boom(Exception):
+    pass
+
+
 def reporting_to(seen: list[object], **fields: Any) -> ToolContext:
     """Return a context whose reports are collected."""
     return ToolContext(report=seen.append, **fields)
@@ -197,6 +201,32 @@ async def test_async_generator_that_hangs_is_closed() -> None:
     assert seen == ["started", "closed"]
 
 
+async def test_generator_is_closed_when_its_report_fails() -> None:
+    """Whoever takes the reports may fail; the generator's `finally` runs before the call ends."""
+    closed: list[str] = []
+
+    def plain() -> Iterator[int]:
+        try:
+            yield 1
+        finally:
+            closed.append("plain")
+
+    async def asynchronous() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            closed.append("asynchronous")
+
+    def refuse(progress: object) -> None:
+        raise Boom
+
+    functions: list[Callable[..., object]] = [plain, asynchronous]
+    for function in functions:
+        with pytest.raises(Boom):
+            await Tool.from_function(function).call({}, ToolContext(report=refuse))
+    assert closed == ["plain", "asynchronous"]
+
+
 async def test_thread_that_hangs_is_left_behind() -> None:
     """The caller goes on at the deadline, while the thread still runs; its result is dropped."""
     release = threading.Event()
@@ -326,10 +356,6 @@ async def test_result_that_came_in_spite_of_the_deadline_counts() -> None:
         return "saved"
 
     assert await stubborn.call({}) == "saved"
-
-
-class Boom(Exception):
-    pass
 
 
 async def test_errors_pass_through() -> None:

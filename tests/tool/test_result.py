@@ -120,7 +120,9 @@ RESULTS: list[tuple[object, str]] = [
 @pytest.mark.parametrize(("value", "text"), RESULTS, ids=range(len(RESULTS)))
 def test_each_kind_of_result_has_its_text(value: object, text: str) -> None:
     """Text stays as it is, data is compact JSON, the rest is what it says of itself; secrets stay hidden."""
-    assert render_result(value) == text
+    shown = render_result(value)
+    assert shown == text
+    assert type(shown) is str
 
 
 def test_deep_result_is_survived() -> None:
