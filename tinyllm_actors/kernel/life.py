@@ -80,7 +80,9 @@ async def start(cell: Cell) -> None:
     except Exception as error:
         cell.actor = None
         _drop_owned(cell)
-        raise StartFailed(cell.path, unwrap(error)) from error
+        cause = unwrap(error)
+        # A part that did not start is the reason why the whole did not: name the reason, not the chain.
+        raise StartFailed(cell.path, cause.cause if isinstance(cause, StartFailed) else cause) from error
 
 
 async def _run_hook(
@@ -95,17 +97,16 @@ async def _run_hook(
     """
     system = cell.system
     context = system.new_context()
-    outcome = context.run(begin, None, hook, *arguments)
-    if type(outcome) is not Suspension:
-        return
     worker = Worker()
     worker.task = system.backend.current_task()
     cell.worker = worker
     guard = _Guard(cell, worker, patience)
     try:
-        with worker.scope:
+        with worker.scope:  # from the first step on, since scopes that the hook opens must be inside of it
             try:
-                await resume(outcome, context, worker)
+                outcome = context.run(begin, None, hook, *arguments)
+                if type(outcome) is Suspension:
+                    await resume(outcome, context, worker)
             except anyio.get_cancelled_exc_class():
                 if worker.scope.cancel_called or cancelled_from_outside():
                     raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+import anyio.to_thread
 import msgspec
 
 from tinyllm_actors.kernel import Actor, ChildOptions, ChildSpec
@@ -37,27 +38,38 @@ class ModelProvider(Actor):
     options = ChildOptions(shutdown=30.0)
 
     def __init__(self, model: str | ChatModel, options: Mapping[str, Any] | None = None) -> None:
-        self._model = model_from_name(model, options) if isinstance(model, str) else model
+        self._source = model
+        self._options = options
+        self._model: ChatModel | None = None
 
     async def started(self) -> None:
-        """Open the model."""
+        """Make and open the model."""
+        source = self._source
+        if isinstance(source, str):
+            # In a thread, as this may import an adapter, and with it a vendor's package.
+            self._model = await anyio.to_thread.run_sync(model_from_name, source, self._options)
+        else:
+            self._model = source
         await self._model.open()
         self.context.start_task(self._watch)
 
     async def _watch(self) -> None:
         """Fail when the model does, so that the supervisor starts it again."""
+        assert self._model is not None
         await self._model.wait_failed()
 
     def receive(self, message: object) -> ChatModel:
         """Lend the model for one call."""
         if message is not LEASE:
             raise TypeError(f"a model provider answers LEASE only, not {type(message).__name__}")
+        assert self._model is not None
         return self._model
 
     async def stopped(self, reason: ExitReason) -> None:
         """Close the model."""
         try:
-            await self._model.aclose()
+            if self._model is not None:
+                await self._model.aclose()
         except AssertionError as error:  # a scripted model that was not used as its test says
             self.context.system.crash(error)
 
