@@ -87,7 +87,7 @@ class Transport:
             while piece := await answer.read():
                 pieces.append(piece)
         finally:
-            answer.let_go()
+            response.close()
         return Head(response.status, response.headers), pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def exchange(self, body: bytes) -> AsyncGenerator[Head | bytes, None]:
@@ -103,7 +103,7 @@ class Transport:
             while piece := await answer.read():
                 yield piece
         finally:
-            answer.let_go()
+            response.close()
 
     async def _post(self, body: bytes) -> aiohttp.ClientResponse:
         session = self._session
@@ -149,16 +149,19 @@ class Transport:
 
 
 class _Body:
-    """The body of one answer, in the pieces in which it comes."""
+    """The body of one answer, in the pieces in which it comes.
 
-    __slots__ = ("_limit", "_response", "_size", "_transport", "_whole")
+    Whoever made it closes the response afterwards. At the end of the body the client has taken the connection back for
+    the next call already; before that, closing the response closes its connection.
+    """
+
+    __slots__ = ("_limit", "_response", "_size", "_transport")
 
     def __init__(self, response: aiohttp.ClientResponse, transport: Transport, limit: int) -> None:
         self._response = response
         self._transport = transport
         self._limit = limit
         self._size = -1
-        self._whole = False
 
     async def read(self) -> bytes:
         """Return what has come, or wait until something does; nothing means the end."""
@@ -172,15 +175,7 @@ class _Body:
         self._size += len(piece)
         if self._size > self._limit:
             raise self._transport.malformed(f"the answer has more than the {self._limit} bytes that are allowed")
-        self._whole = not piece
         return piece
-
-    def let_go(self) -> None:
-        """Give the connection back for the next call if the answer was read to its end, else close it at once."""
-        if self._whole:
-            self._response.release()
-        else:
-            self._response.close()
 
     def _check(self) -> None:
         encoding = self._response.headers.get("content-encoding", "identity").lower()
