@@ -86,6 +86,7 @@ class FaultServer:
         else:
             self._steps.extend(script)
         self._default = default
+        self._failures: list[Exception] = []
         self._left: deque[ClientLeft] = deque()
         self._changed = anyio.Event()
         self._open: set[anyio.abc.SocketStream] = set()
@@ -110,11 +111,17 @@ class FaultServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close all connections and stop to listen."""
+        """Close all connections and stop to listen.
+
+        Raises:
+            ExceptionGroup: a behaviour raised, which is why the block fared as it did.
+        """
         assert self._tasks is not None
         self._tasks.cancel_scope.cancel()
         # The group is not told of the block's error, or it would wrap it into an exception group.
         await self._tasks.__aexit__(None, None, None)
+        if self._failures and (error is None or isinstance(error, Exception)):
+            raise ExceptionGroup("behaviours of the fault server failed", self._failures)
 
     @property
     def base_url(self) -> str:
@@ -202,6 +209,10 @@ class FaultServer:
                 complete = True
             except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 pass  # the client left while we were sending
+            except Exception as error:
+                # Kept, since closing the connection under cancellation would lose it.
+                self._failures.append(error)
+                complete, exchange.over = True, True
             tasks.cancel_scope.cancel()
         if not complete and not exchange.over:
             self._left.append(ClientLeft(exchange.request, anyio.current_time()))
