@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import anyio
 import pytest
@@ -58,9 +58,14 @@ def spec(model: str, server: FaultServer, **options: Any) -> Any:
     )
 
 
+def messages_of(server: FaultServer) -> list[dict[str, Any]]:
+    """Return the messages of the last request."""
+    return cast("dict[str, Any]", server.requests[-1].json)["messages"]
+
+
 def said(server: FaultServer) -> list[str]:
     """Return the roles of the last request's messages."""
-    return [message["role"] for message in server.requests[-1].json["messages"]]
+    return [message["role"] for message in messages_of(server)]
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
@@ -105,7 +110,7 @@ async def test_parallel_results_go_back_in_call_order(model: str, streamed: bool
         async with FaultServer([answer_tool_calls(calls), answer("done")]) as server, ActorSystem("test") as system:
             agent = await system.spawn(spec(model, server), name="Agent")
             await ask(agent, "Who?", streamed=streamed)
-            messages = server.requests[-1].json["messages"]
+            messages = messages_of(server)
             assert [message["role"] for message in messages] == ["system", "user", "assistant", "tool", "tool"]
             ids = [call["id"] for call in messages[2]["tool_calls"]]
             assert [message["tool_call_id"] for message in messages[3:]] == ids
@@ -144,15 +149,15 @@ async def test_a_silent_server_is_an_error_within_the_deadline(model: str, strea
 async def test_cancelling_a_stream_closes_the_connection(model: str) -> None:
     """Leaving a streamed run makes the server see the connection close within a second."""
     with anyio.fail_after(30):
-        async with FaultServer([slow_drip(0.05, "word " * 200), answer("fine")]) as server:
-            async with ActorSystem("test") as system:
-                agent = await system.spawn(spec(model, server), name="Agent")
-                async with agent.stream(content="Tell me everything.") as events:
-                    async for event in events:
-                        if isinstance(event, TextDelta):
-                            break
-                left_at = anyio.current_time()
-                left = await server.wait_closed_connection(5.0)
-                assert left.at - left_at < 1.0
-                again = await ask(agent, "Briefly?", streamed=False)
-                assert again["status"] == "success", again
+        script = [slow_drip(0.05, "word " * 200), answer("fine")]
+        async with FaultServer(script) as server, ActorSystem("test") as system:
+            agent = await system.spawn(spec(model, server), name="Agent")
+            async with agent.stream(content="Tell me everything.") as events:
+                async for event in events:
+                    if isinstance(event, TextDelta):
+                        break
+            left_at = anyio.current_time()
+            left = await server.wait_closed_connection(5.0)
+            assert left.at - left_at < 1.0
+            again = await ask(agent, "Briefly?", streamed=False)
+            assert again["status"] == "success", again

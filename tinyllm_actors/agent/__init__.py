@@ -1,6 +1,6 @@
 """Agents: a model with memory and tools, as supervised actors that answer a user."""
 
-from tinyllm_actors.agent.agent import Agent, AgentInput
+from tinyllm_actors.agent.agent import Agent
 from tinyllm_actors.agent.events import (
     AgentEvent,
     MessageCompleted,
@@ -18,7 +18,6 @@ from tinyllm_actors.agent.run import run
 __all__ = [
     "Agent",
     "AgentEvent",
-    "AgentInput",
     "MessageCompleted",
     "ReasoningDelta",
     "RunFinished",

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from pydantic import BaseModel, field_validator
-from pydantic_core import PydanticCustomError
-
 from tinyllm_actors.agent.decision import Act, Answer, GiveUp, decide
 from tinyllm_actors.agent.events import MessageCompleted, RunFinished, RunStarted
+from tinyllm_actors.agent.input import check_input
 from tinyllm_actors.conversation import interrupted, repair
 from tinyllm_actors.errors import ConfigurationError, FunctionFailed
 from tinyllm_actors.function import Call, Function, unwrap
@@ -34,22 +32,9 @@ if TYPE_CHECKING:
     from tinyllm_actors.llm.messages import ContentPart
     from tinyllm_actors.tool import Tool, ToolOutcome
 
-__all__ = ["Agent", "AgentInput"]
+__all__ = ["Agent"]
 
 DEFAULT_SYSTEM_ROLE = "You are a helpful assistant."
-
-
-class AgentInput(BaseModel):
-    """What an agent is asked: text, or parts (text, images, files) in the wire form of `UserMessage`."""
-
-    content: str | list[dict[str, Any]]
-
-    @field_validator("content")
-    @classmethod
-    def _not_empty(cls, content: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
-        if not content or (isinstance(content, str) and not content.strip()):
-            raise PydanticCustomError("empty_message", "the message is empty; pass what the user said as content='…'")
-        return content
 
 
 class Agent(Function):
@@ -81,7 +66,7 @@ class Agent(Function):
         ConfigurationError: an argument has no meaning; the message names it.
     """
 
-    input_validator: ClassVar[Any] = AgentInput
+    input_validator: ClassVar[Any] = staticmethod(check_input)
     # A part that keeps failing makes the agent fail, and its own supervisor decides.
     supervision: ClassVar[Supervisor | None] = Supervisor(max_restarts=5, period=30.0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ class EvaluatorSet:
             spec = to_function_spec(evaluator)
             name = spec.name or spec.label
             taken = {child.name for child in context.children}
-            self._refs.append(await context.spawn(spec, name=None if name in taken else name))
+            names = chain([name], (f"{name}-{number}" for number in count(2)))
+            free = next(candidate for candidate in names if candidate not in taken)
+            self._refs.append(await context.spawn(spec, name=free))
 
     async def evaluate(self, *, input: Any, output: Any, error: Any, unseen_only: bool = False) -> list[dict[str, Any]]:
         """Return what each evaluator says; one that fails says so.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from tinyllm_actors.function.result import Failure, Result
-    from tinyllm_actors.function.validation import Validator
+    from tinyllm_actors.function.validation import Check
 
 __all__ = ["Function"]
 
@@ -51,7 +51,7 @@ class Function(Actor):
 
     Args:
         name: what it is called in the log; left out, the name of its class.
-        input_validator: a pydantic model, or any type pydantic understands, for the arguments of the call.
+        input_validator: a pydantic model, any type pydantic understands, or a function, for the arguments of the call.
         output_validator: the same for what `run` returns.
         processed_output_validator: the same for what `process_output` returns.
         run_evaluators: what scores the output (Functions, or plain functions).
@@ -73,7 +73,7 @@ class Function(Actor):
     user_id: str | None = None
     session_id: str | None = None
 
-    _validators: tuple[Validator | None, Validator | None, Validator | None] | None = None
+    _validators: tuple[Check | None, Check | None, Check | None] | None = None
     _evaluators: tuple[EvaluatorSet, EvaluatorSet] | None = None
     _entered_at: float = 0.0
 
@@ -216,7 +216,7 @@ class Function(Actor):
         if self.state not in ENDINGS and self.state is not States.INIT:
             self._step(Step.CANCEL)
 
-    def _class_validators(self) -> tuple[Validator | None, Validator | None, Validator | None]:
+    def _class_validators(self) -> tuple[Check | None, Check | None, Check | None]:
         """Return the validators of a subclass whose constructor does not call this one's."""
         self._validators = (
             validator_for(self.input_validator),

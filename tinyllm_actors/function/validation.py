@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, cast
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from pydantic import BaseModel, TypeAdapter
 
-__all__ = ["Validator", "validator_for"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Check", "Validator", "validator_for"]
 
 
 class Validator:
@@ -67,9 +71,18 @@ def _compiled(schema: Any, strict: bool | None) -> Validator:
     return Validator(schema, strict=strict)
 
 
-def validator_for(schema: Any, *, strict: bool | None = None) -> Validator | None:
-    """Return the validator for `schema`, the same one for the same schema; None for None."""
-    if schema is None or isinstance(schema, Validator):
+Check: TypeAlias = "Callable[[Any], Any]"
+
+
+def validator_for(schema: Any, *, strict: bool | None = None) -> Check | None:
+    """Return what validates by `schema`, the same for the same schema; None for None.
+
+    Args:
+        schema: a pydantic model class, a type that pydantic understands, or a function that returns the value to use
+            or raises `ValueError`.
+        strict: no conversions.
+    """
+    if schema is None or isinstance(schema, Validator | FunctionType | MethodType):
         return schema
     try:
         return _compiled(schema, strict)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
-import structlog
+import anyio.to_thread
 
 from tinyllm_actors.kernel.events import ChildFailed, ChildRestarted, DeadLetter, Escalated, Transition, Unanswered
 
@@ -16,14 +18,25 @@ __all__ = ["attach_log"]
 KERNEL_LOGGER: Final = "tinyllm_actors.kernel"
 
 
-def attach_log(events: EventStream, *, transitions: bool) -> None:
+async def attach_log(events: EventStream, *, transitions: bool | None) -> None:
     """Log what a system does.
 
     A transition reads `[name] transition to: STATE`, at level info; those of the actor lifecycle are at level debug.
     Failures, abandoned actors and dead letters are warnings. A log line that cannot be written harms no actor.
-    """
-    sink: Any = structlog.get_logger()
 
+    Args:
+        events: what happens in the system.
+        transitions: log them too; None for "if structlog has been configured".
+    """
+    if "structlog" not in sys.modules:
+        # With rich beside it 120 ms and 5 MB: importing the library shall not cost that, nor the event loop wait.
+        await anyio.to_thread.run_sync(importlib.import_module, "structlog")
+    import structlog
+
+    _subscribe(events, structlog.get_logger(), structlog.is_configured() if transitions is None else transitions)
+
+
+def _subscribe(events: EventStream, sink: Any, transitions: bool) -> None:
     def on_transition(event: Transition) -> None:
         lifecycle = event.machine == "lifecycle"
         (sink.debug if lifecycle else sink.info)(

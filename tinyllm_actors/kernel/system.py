@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections import deque
 from contextvars import copy_context
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
-import structlog
 
 from tinyllm_actors.errors import NameTaken, StartFailed, SystemClosed, UnknownActor
 from tinyllm_actors.kernel import life
 from tinyllm_actors.kernel.actor import Actor
 from tinyllm_actors.kernel.cell import Cell
+from tinyllm_actors.kernel.dead_letters import DeadLetters
 from tinyllm_actors.kernel.envelope import CURRENT, Envelope
-from tinyllm_actors.kernel.events import DeadLetter, EventStream, Subscription
+from tinyllm_actors.kernel.events import EventStream, Subscription
+from tinyllm_actors.kernel.groups import Group, Groups
+from tinyllm_actors.kernel.inspect import ActorNode, look_at
 from tinyllm_actors.kernel.lifecycle import ExitReason, Lifecycle
 from tinyllm_actors.kernel.log import attach_log
 from tinyllm_actors.kernel.node import SupervisorSpec
 from tinyllm_actors.kernel.ref import ActorRef
+from tinyllm_actors.kernel.registry import Registry
 from tinyllm_actors.kernel.restart import Backoff, unwrap
 from tinyllm_actors.kernel.scheduler import Scheduler
 from tinyllm_actors.kernel.slots import current_backend
@@ -92,7 +94,9 @@ class ActorSystem:
         self.ask_timeout = ask_timeout
         self.shutdown_timeout = shutdown_timeout
         self.grace = grace
-        self.dead_letters: deque[DeadLetter] = deque(maxlen=max_dead_letters)
+        self.dead_letters = DeadLetters(max_dead_letters)
+        self.registry = Registry()
+        self._groups = Groups(self)
         self.ids = count(1)
         self._names = count(1)
         self._log_transitions = log_transitions
@@ -109,8 +113,7 @@ class ActorSystem:
         self._context = copy_context()
         self._context.run(CURRENT.set, None)
         self.events_stream = EventStream(self.backend)
-        log_transitions = structlog.is_configured() if self._log_transitions is None else self._log_transitions
-        attach_log(self.events_stream, transitions=log_transitions)
+        await attach_log(self.events_stream, transitions=self._log_transitions)
         self.timers = Timers(self.now, self.start_task)
         self.scheduler = Scheduler(self)
         self.care = Caretaker(self)
@@ -239,13 +242,47 @@ class ActorSystem:
         Raises:
             UnknownActor: there is none.
         """
+        cell = self._find(path)
+        if cell is None:
+            raise UnknownActor(path)
+        return self.ref_to(cell)
+
+    def _find(self, path: str) -> Cell | None:
         cell = self._running_root()
         for label in path.split("/"):
-            children = {} if cell.extra is None else cell.extra.children
-            if label not in children:
-                raise UnknownActor(path)
-            cell = children[label]
-        return self.ref_to(cell)
+            child = None if cell.extra is None else cell.extra.children.get(label)
+            if child is None:
+                return None
+            cell = child
+        return cell
+
+    def group(self, name: str) -> Group:
+        """Return the group of that name, which exists as long as it has members."""
+        return Group(self._groups, name)
+
+    def inspect(self, path: str | None = None) -> ActorNode:
+        """Return the live tree, or the part of it under `path`, as it is now; `.render()` draws it.
+
+        Raises:
+            UnknownActor: there is no actor at `path`.
+        """
+        cell = self._running_root() if path is None else self._find(path)
+        if cell is None:
+            raise UnknownActor(path or "")
+        return look_at(cell)
+
+    def replay_dead_letters(self, *, path: str | None = None, limit: int | None = None, max_replays: int = 3) -> int:
+        """Send dead letters again, oldest first, to who is at their path now. Returns how many mailboxes took.
+
+        Those that cannot be delivered stay: nobody is there, its mailbox is full, or they were asks, whose askers
+        have been told that no answer comes.
+
+        Args:
+            path: only those for that actor; None for all.
+            limit: at most so many; None for all.
+            max_replays: leave those that were sent again so often already.
+        """
+        return self.dead_letters.replay(self._find, path=path, limit=limit, max_replays=max_replays)
 
     def events(self, *kinds: type, buffer: int = 1000) -> Subscription:
         """Subscribe to events of these types (all, if none is named): `async with system.events(Transition) as e`.
@@ -285,9 +322,7 @@ class ActorSystem:
 
     def dead_letter(self, cell: Cell, envelope: Envelope, reason: str) -> None:
         """Record a message that nobody handled."""
-        letter = DeadLetter(cell.path, envelope.message, reason)
-        self.dead_letters.append(letter)
-        self.events_stream.publish(letter)
+        self.events_stream.publish(self.dead_letters.add(cell, envelope, reason))
 
     def crash(self, error: BaseException) -> None:
         """A failure reached the root: cancel the block of the system, which raises it."""
@@ -296,6 +331,3 @@ class ActorSystem:
             self._open = False
             assert self._group is not None
             self._group.cancel_scope.cancel()
-
-    def tell_watchers(self, cell: Cell, extra: Any, reason: ExitReason) -> None:
-        """Tell those who watch `cell` that it ended."""

@@ -1,0 +1,273 @@
+"""A Function's call, from its arguments to its dictionary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from tinyllm_actors import ActorSystem, Evaluator, Function
+from tinyllm_actors.errors import FunctionFailed, RateLimited
+from tinyllm_actors.function import FUNCTION, CallFailed, States, Step, as_function, unwrap
+from tinyllm_actors.function.states import ENDINGS
+from tinyllm_actors.kernel import Transition
+
+pytestmark = pytest.mark.anyio
+
+
+class Number(BaseModel):
+    n: int
+
+
+class Double(Function):
+    input_validator = Number
+    output_validator = Number
+    processed_output_validator = Number
+
+    async def run(self, n: int, **rest: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return {"n": 2 * n}
+
+
+async def states_of(function: Any, **arguments: Any) -> tuple[Any, list[str]]:
+    """Call a Function and return its dictionary with the states it went through."""
+    async with ActorSystem("test") as system, system.events(Transition) as events:
+        ref = await system.spawn(function)
+        result = await ref(**arguments)
+        seen: list[str] = []
+        while (event := events.receive_nowait()) is not None:
+            if event.machine == "function" and event.path == ref.path:
+                seen.append(event.target)
+        return result, seen
+
+
+async def test_a_call_goes_through_the_states_in_order() -> None:
+    """A success passes each state of the table once, with neither evaluation nor closing where there is none."""
+    result, seen = await states_of(Double, n=21)
+    assert result == {"status": "success", "output": {"n": 42}}
+    assert seen == [
+        "INIT",
+        "INPUT_VALIDATION",
+        "RUNNING",
+        "OUTPUT_VALIDATION",
+        "PROCESSING_OUTPUT",
+        "PROCESSED_OUTPUT_VALIDATION",
+        "COMPLETE",
+    ]
+
+
+async def test_every_hook_has_its_state() -> None:
+    """Evaluators and close() add their states, in their places."""
+
+    class Whole(Double):
+        async def process_output(self, n: int) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+            return {"n": n + 1}
+
+        async def close(self, n: int) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+            closed.append(n)
+
+    def score(input: Any, output: Any, error: Any) -> Any:
+        return {"size": output["n"]}
+
+    closed: list[int] = []
+    result, seen = await states_of(Whole.spec(run_evaluators=[score], processed_output_evaluators=[score]), n=1)
+    assert result["output"] == {"n": 3}
+    assert closed == [3]
+    assert [entry["evals"] for entry in result["evaluations"]] == [{"size": 2}, {"proc:size": 3}]
+    assert seen[3:] == [
+        "OUTPUT_VALIDATION",
+        "OUTPUT_EVALUATION",
+        "PROCESSING_OUTPUT",
+        "PROCESSED_OUTPUT_VALIDATION",
+        "PROCESSED_OUTPUT_EVALUATION",
+        "CLOSING",
+        "COMPLETE",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("where", "state"),
+    [("input", "INPUT_VALIDATION"), ("output", "OUTPUT_VALIDATION"), ("processed", "PROCESSED_OUTPUT_VALIDATION")],
+)
+async def test_each_validation_names_the_field_and_the_value(where: str, state: str) -> None:
+    """What does not fit is an error dictionary with the path and the value, in the state where it was found."""
+
+    class Wrong(Double):
+        async def run(self, n: int, **rest: Any) -> Any:
+            return {"n": "many" if where == "output" else n}
+
+        async def process_output(self, **output: Any) -> Any:
+            return {"n": "many"} if where == "processed" else output
+
+    result, seen = await states_of(Wrong, n="many" if where == "input" else 1)
+    assert result["status"] == "error"
+    assert result["error"]["state"] == state
+    assert result["error"]["validation"][0]["loc"] == "n"
+    assert "'many'" in result["message"]
+    assert seen[-2:] == [state, "FAILED"]
+
+
+async def test_an_exception_is_a_dictionary_and_the_actor_lives_on() -> None:
+    """run() that raises fails its own call; the same incarnation answers the next, and the event says what."""
+
+    class Flaky(Function):
+        async def run(self, good: bool) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+            if not good:
+                raise RateLimited("slow down", retry_after=7.0)
+            return self.context.incarnation
+
+    async with ActorSystem("test") as system, system.events(CallFailed) as events:
+        ref = await system.spawn(Flaky)
+        failed = await ref(good=False)
+        assert failed["message"] == "slow down"
+        assert failed["error"] == {"type": "RateLimited", "state": "RUNNING", "retryable": True, "retry_after": 7.0}
+        assert await ref(good=True) == {"status": "success", "output": 1}
+        event = await events.receive()
+        assert (event.path, event.state) == (ref.path, States.RUNNING)
+
+
+async def test_wrong_arguments_are_an_error_dictionary() -> None:
+    """Arguments that run() does not take do not raise at the caller."""
+    result, _ = await states_of(as_function(_echo), txt="hello")
+    assert result["status"] == "error"
+    assert "txt" in result["message"]
+
+
+async def test_extra_fields_are_kept_unless_forbidden() -> None:
+    """Fields that a model does not name reach run(), as in tinyllm; `extra="forbid"` refuses them."""
+
+    class Strict(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        n: int
+
+    async def take(**arguments: Any) -> Any:
+        return arguments
+
+    kept, _ = await states_of(as_function(take, input_validator=Number), n="1", user="u1")
+    assert kept["output"] == {"n": 1, "user": "u1"}
+    refused, _ = await states_of(as_function(take, input_validator=Strict), n=1, user="u1")
+    assert refused["error"]["validation"][0]["loc"] == "user"
+    exact, _ = await states_of(as_function(take, input_validator=Number, strict=True), n="1")
+    assert exact["status"] == "error"
+
+
+async def test_secrets_do_not_reach_the_dictionary() -> None:
+    """A value under a secret's name is masked, and so is a key in an exception's text."""
+
+    class Login(BaseModel):
+        api_key: SecretStr
+        password: int
+
+    async def login(**_: Any) -> None:
+        raise ConnectionError("https://bob:hunter2@host refused Bearer abcdefghijklmnop")
+
+    refused, _ = await states_of(as_function(login, input_validator=Login), api_key=1, password="hunter2")
+    assert "hunter2" not in str(refused)
+    raised, _ = await states_of(as_function(login))
+    assert "hunter2" not in str(raised)
+    assert "abcdefghijklmnop" not in str(raised)
+
+
+async def test_a_cancelled_call_is_neither_success_nor_failure() -> None:
+    """Cancelling the caller ends the call in CANCELLED and the next call is answered."""
+    waiting = anyio.Event()
+
+    async def wait(forever: bool) -> str:
+        if forever:
+            waiting.set()
+            await anyio.sleep_forever()
+        return "done"
+
+    async with ActorSystem("test") as system, system.events(Transition) as events:
+        ref = await system.spawn(as_function(wait))
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: ref(forever=True))
+            await waiting.wait()
+            group.cancel_scope.cancel()
+        assert await ref(forever=False) == {"status": "success", "output": "done"}
+        targets = [event.target for event in _drain(events) if event.machine == "function"]
+        assert "CANCELLED" in targets
+        assert "FAILED" not in targets
+
+
+async def test_an_evaluator_that_fails_is_recorded_and_fails_nothing() -> None:
+    """The call succeeds, and the evaluation says what was the matter."""
+
+    class Broken(Evaluator):
+        async def run(self, input: Any, output: Any, error: Any) -> Any:
+            raise ValueError("no opinion")
+
+    result, _ = await states_of(Double.spec(run_evaluators=[Broken.spec()]), n=1)
+    assert result["status"] == "success"
+    assert result["evaluations"] == [{"evaluator": "Broken", "error": "no opinion"}]
+
+
+async def test_after_a_failure_the_evaluators_that_have_not_run_see_the_error() -> None:
+    """Each evaluator runs once: those of the output before the failure, those of the processed output after it."""
+    seen: list[tuple[str, Any]] = []
+
+    async def first(input: Any, output: Any, error: Any) -> Any:
+        seen.append(("first", error))
+        return 1
+
+    async def second(input: Any, output: Any, error: Any) -> Any:
+        seen.append(("second", error))
+        return 0
+
+    class Fails(Double):
+        async def process_output(self, **output: Any) -> Any:
+            raise ValueError("cannot process")
+
+    result, _ = await states_of(Fails.spec(run_evaluators=[first], processed_output_evaluators=[second]), n=1)
+    assert result["status"] == "error"
+    assert [(name, error is None) for name, error in seen] == [("first", True), ("second", False)]
+    assert seen[1][1]["message"] == "cannot process"
+
+
+async def test_a_call_to_a_stopped_function_is_an_error_dictionary() -> None:
+    """Delivery failures do not raise either."""
+    async with ActorSystem("test") as system:
+        ref = await system.spawn(Double)
+        await ref.stop()
+        result = await ref(n=1)
+        assert (result["status"], result["error"]["type"]) == ("error", "ActorStopped")
+        with pytest.raises(FunctionFailed, match="stopped"):
+            unwrap(result)
+
+
+async def test_a_time_out_is_an_error_dictionary() -> None:
+    """within() bounds the call."""
+
+    async def wait() -> None:
+        await anyio.sleep_forever()
+
+    async with ActorSystem("test") as system:
+        ref = await system.spawn(as_function(wait))
+        result = await ref.within(0.01)()
+        assert result["error"]["type"] == "AskTimeout"
+        assert result["error"]["retryable"]
+
+
+def test_the_table_lets_every_call_end_and_begin_again() -> None:
+    """From each state of a call all three endings can be reached, and from each ending the next call."""
+    for state in States:
+        reachable = {state}
+        while True:
+            more = {target for (source, _), target in FUNCTION.edges.items() if source in reachable} - reachable
+            if not more:
+                break
+            reachable |= more
+        assert set(ENDINGS) <= reachable
+    assert all(FUNCTION.edges[ending, Step.CALL] is States.INPUT_VALIDATION for ending in ENDINGS)
+
+
+async def _echo(text: str) -> str:
+    return text
+
+
+def _drain(events: Any) -> list[Any]:
+    found: list[Any] = []
+    while (event := events.receive_nowait()) is not None:
+        found.append(event)
+    return found

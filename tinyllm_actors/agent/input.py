@@ -1,0 +1,32 @@
+"""What an agent may be asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
+
+__all__ = ["check_input"]
+
+
+def check_input(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of an agent's call if `content` is text, or parts in the wire form of `UserMessage`.
+
+    By hand, as a pydantic model would double the time it takes to import an agent.
+
+    Raises:
+        pydantic.ValidationError: there is no content, or it is empty, or it is something else.
+    """
+    content = arguments.get("content")
+    if isinstance(content, str) and content.strip():
+        return arguments
+    if isinstance(content, list) and content:
+        return arguments
+    if content is None:
+        problem = ("missing_message", "there is no message; pass what the user said as content='…'")
+    elif isinstance(content, str | list):
+        problem = ("empty_message", "the message is empty; pass what the user said as content='…'")
+    else:
+        problem = ("message_type", "a message is text, or a list of parts; pass what the user said as content='…'")
+    detail = InitErrorDetails(type=PydanticCustomError(*problem), loc=("content",), input=content)
+    raise ValidationError.from_exception_data("AgentInput", [detail])
