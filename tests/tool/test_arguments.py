@@ -137,8 +137,11 @@ def test_unknown_field_inside_is_named() -> None:
         ("[" * 100_000, "are not JSON: recursion limit exceeded"),
         ('{"destination": ' + "1" * 5_000 + "}", "are not JSON: number out of range"),
         ('{"destination": "Rome", "price": NaN}', "'price': Input should be a finite number; got nan"),
+        ('{"destination": "\ud800"}', "are not JSON: character 17 is half of a surrogate pair; got"),
+        ('"\\ud800"', "are not JSON: character 0 is half of a surrogate pair; got"),
+        ('{"destination": "\\ud800"}', "are not JSON: "),
     ],
-    ids=range(9),
+    ids=range(12),
 )
 def test_text_that_is_no_json_object_is_refused(text: str, part: str) -> None:
     """The message says where reading ended and what was read."""
@@ -195,7 +198,8 @@ def outcome(text: str) -> str | None:
 @given(
     st.dictionaries(NAMES, JSON_VALUES, max_size=5).map(json.dumps)
     | JSON_VALUES.map(json.dumps)
-    | st.text(st.characters(categories=["L", "P", "Cs"]))
+    | st.text(st.sampled_from('{}[]":,1a\ud800\\'))
+    | st.text()
 )
 def test_any_text_is_accepted_or_refused(text: str) -> None:
     """Whatever a model writes, it becomes arguments that the function takes, or a refusal that can be sent."""

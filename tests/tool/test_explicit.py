@@ -69,7 +69,7 @@ def test_method_takes_a_schema_too() -> None:
         Service().method.validate('{"x": 1, "self": 1}')
 
 
-@pytest.mark.parametrize("text", ["[1]", '"x"', "7", '{"x": NaN}', "{", "tru"])
+@pytest.mark.parametrize("text", ["[1]", '"x"', "7", '{"x": NaN}', "{", "tru", '{"x": "\ud800"}'])
 def test_what_is_no_json_object_is_refused(text: str) -> None:
     """Arguments are one JSON object, whatever the schema says."""
 

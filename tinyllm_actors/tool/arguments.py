@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tinyllm_actors.errors import InvalidArguments
+from tinyllm_actors.tool.correction import not_json
 
 if TYPE_CHECKING:
     from tinyllm_actors.tool.compact import Schema
@@ -61,6 +62,11 @@ class Arguments(abc.ABC):
         text = text.strip()
         if text.startswith('"'):
             text = _decoded_once(text)
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:  # a parser would fail on it with an error of its own
+                raise not_json(tool, text, f"character {error.start} is half of a surrogate pair") from None
         return self._read(tool, "{}" if text in {"", "null"} else text, strict=strict)
 
 
