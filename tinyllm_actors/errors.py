@@ -12,9 +12,10 @@ TinyLLMError
 │   ├── MessageDiscarded           an overflow policy, a TTL or a cap dropped the message
 │   ├── Unresponsive               it did not stop when cancelled
 │   ├── ForeignCancellation        a library cancelled what its handler awaited
+│   ├── LinkedActorFailed          an actor that it is linked to failed; `.peer` says which
 │   ├── RestartLimitExceeded       its children failed more often than its supervisor allows
 │   ├── InvalidTransition          its state machine has no such edge
-│   ├── NameTaken                  a sibling has that name already
+│   ├── NameTaken                  a sibling, or a registered actor, has that name already
 │   └── UnknownActor               no actor at that path (also a LookupError)
 ├── SystemClosed                   the actor system is closed or closing
 ├── ConfigurationError             what was asked for cannot be set up (also a ValueError)
@@ -65,6 +66,7 @@ __all__ = [
     "FunctionFailed",
     "InvalidArguments",
     "InvalidTransition",
+    "LinkedActorFailed",
     "MailboxFull",
     "MalformedResponse",
     "MessageDiscarded",
@@ -225,6 +227,21 @@ class ForeignCancellation(ActorError):
         super().__init__(path, f"what the handler of {path!r} awaited was cancelled by somebody else")
 
 
+class LinkedActorFailed(ActorError):
+    """An actor that this one is linked to ended abnormally, so this one fails too.
+
+    Attributes:
+        peer: the path of the actor that ended.
+        cause: why it did, if it failed; also `__cause__`.
+    """
+
+    def __init__(self, path: str, peer: str, reason: str, cause: BaseException | None = None) -> None:
+        super().__init__(path, f"actor {path!r} fails with {peer!r}, to which it is linked and which ended ({reason})")
+        self.peer = peer
+        self.cause = cause
+        self.__cause__ = cause
+
+
 class RestartLimitExceeded(ActorError):
     """Children failed more often than their supervisor allows, so the supervisor failed too.
 
@@ -260,10 +277,19 @@ class InvalidTransition(ActorError):
 
 
 class NameTaken(ActorError):
-    """A sibling has that name already."""
+    """A sibling has that name already, or another actor is registered under it.
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path, f"there is an actor at {path!r} already; choose another name, or stop that one first")
+    Attributes:
+        owner: the path of the actor that has the name.
+    """
+
+    def __init__(self, path: str, owner: str | None = None) -> None:
+        if owner is None:
+            message = f"there is an actor at {path!r} already; choose another name, or stop that one first"
+        else:
+            message = f"the name {path!r} is registered for {owner!r}; choose another one, or unregister that first"
+        super().__init__(path, message)
+        self.owner = path if owner is None else owner
 
 
 class UnknownActor(ActorError, LookupError):
