@@ -9,7 +9,7 @@ from tinyllm_actors.kernel.context import ActorContext
 from tinyllm_actors.kernel.spec import ChildSpec
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from tinyllm_actors.kernel.cell import Cell
     from tinyllm_actors.kernel.lifecycle import ExitReason
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tinyllm_actors.kernel.spec import ChildOptions, Supervisor
 
 __all__ = ["Actor"]
+
+# What the kernel puts among the attributes of an actor that changes its behaviour or is traced.
+_INSTALLED = frozenset({"receive", "stream", "produce", "kernel_receive_is_async"})
 
 
 class Actor:
@@ -113,6 +116,17 @@ class Actor:
         while it produces: a generator must not yield inside of one.
         """
         raise TypeError(f"{type(self).__name__} does not stream: it does not define produce()")
+
+    def snapshot(self) -> Any:
+        """Return what `ref.get_state()` shows: the attributes, unless overridden. Must be quick.
+
+        In a dictionary, values whose names are those of secrets (`api_key`, `password` …) are masked.
+        """
+        return {name: value for name, value in vars(self).items() if name not in _INSTALLED}
+
+    def machine_states(self) -> Mapping[str, str]:
+        """Return the state of each state machine of this actor by its name, for `system.inspect()`. Must be quick."""
+        return {}
 
     async def stopped(self, reason: ExitReason) -> None:
         """Release what this incarnation holds. Runs once, after its last message and after its children ended."""

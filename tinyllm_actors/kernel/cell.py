@@ -7,113 +7,37 @@ actors need (children, watchers, timers, blocked senders) is in `Cold`, made on 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 from tinyllm_actors.errors import ActorStopped, MailboxFull, MessageDiscarded
-from tinyllm_actors.kernel.envelope import Ask, Envelope
+from tinyllm_actors.kernel.cold import Cold
+from tinyllm_actors.kernel.envelope import Ask, Envelope, Kind
 from tinyllm_actors.kernel.events import Transition
 from tinyllm_actors.kernel.lifecycle import LIFECYCLE, Event, Lifecycle
-from tinyllm_actors.kernel.mailbox import Overflow
+from tinyllm_actors.kernel.mailbox import NotingQueue, Overflow, drop_done, pop_oldest
+from tinyllm_actors.kernel.waiter import Waiter
 
 if TYPE_CHECKING:
     from tinyllm_actors.kernel.actor import Actor
+    from tinyllm_actors.kernel.envelope import Signal
     from tinyllm_actors.kernel.lifecycle import ExitReason
     from tinyllm_actors.kernel.mailbox import Queue
-    from tinyllm_actors.kernel.owned import IdleTimer, OwnedTask, OwnedTimer
     from tinyllm_actors.kernel.scheduler import Worker
-    from tinyllm_actors.kernel.slots import Slot
     from tinyllm_actors.kernel.spec import ChildSpec
-    from tinyllm_actors.kernel.supervision import Supervision
     from tinyllm_actors.kernel.system import ActorSystem
-    from tinyllm_actors.kernel.timers import Entry
 
-__all__ = ["PAUSED", "URGENT", "WAITERS", "Cell", "Cold", "Waiter"]
+__all__ = ["CALLS", "CHANGED", "DEDICATED", "PAUSED", "URGENT", "WAITERS", "Cell"]
 
 # Why a worker must look up before the next message (bits of `Cell.attention`).
 PAUSED: Final = 1
 URGENT: Final = 2
 WAITERS: Final = 4
+CALLS: Final = 8
+CHANGED: Final = 16
+DEDICATED: Final = 32
 
 UNBOUNDED: Final = 1 << 62
-
-
-class Waiter:
-    """A sender that waits for room; `slot` is None for an ask, whose asker waits for the answer anyway."""
-
-    __slots__ = ("cell", "envelope", "error", "slot", "timer")
-
-    def __init__(self, cell: Cell, envelope: Envelope, slot: Slot | None) -> None:
-        self.cell = cell
-        self.envelope = envelope
-        self.slot = slot
-        self.error: Exception | None = None
-        timeout = cell.spec.options.mailbox.block_timeout
-        timers = cell.system.timers
-        self.timer: Entry | None = None if timeout is None else timers.at(cell.system.now() + timeout, self)
-
-    def admit(self) -> None:
-        """The message is in the mailbox."""
-        if self.timer is not None:
-            self.cell.system.timers.cancel(self.timer)
-        if self.slot is not None:
-            self.slot.set()
-
-    def refuse(self, error: Exception) -> None:
-        """The message will not be taken."""
-        self.error = error
-        self.admit()
-        if isinstance(self.envelope, Ask):
-            self.envelope.fail(error)
-
-    def expire(self) -> None:
-        """The sender has waited for as long as the mailbox lets it."""
-        waiters = self.cell.cold.waiters
-        if self in waiters:
-            waiters.remove(self)
-            self.refuse(MailboxFull(self.cell.path, self.cell.capacity, self.envelope.message))
-
-
-class Cold:
-    """What most actors never need."""
-
-    __slots__ = (
-        "behaviours",
-        "children",
-        "idle_timers",
-        "joiners",
-        "leaving",
-        "quiet",
-        "restart_job",
-        "supervision",
-        "tasks",
-        "timers",
-        "traced",
-        "urgent",
-        "waiters",
-        "watchers",
-        "watching",
-    )
-
-    def __init__(self) -> None:
-        self.children: dict[str, Cell] = {}
-        self.supervision: Supervision | None = None
-        self.urgent: deque[Envelope] = deque()
-        self.waiters: deque[Waiter] = deque()
-        self.watchers: dict[Cell, bool] = {}  # who is told of the end; True where it is linked and must end too
-        self.watching: dict[Cell, bool] = {}
-        self.joiners: list[Slot] = []
-        self.quiet: list[Slot] = []
-        self.leaving: ExitReason | None = None  # it asked to stop after the message in processing
-        self.restart_job: object = None  # the restart it is part of; a later one takes over
-        self.tasks: set[OwnedTask] = set()
-        self.timers: dict[str, OwnedTimer] = {}
-        self.behaviours: list[Any] = []
-        self.idle_timers: list[IdleTimer] = []
-        self.traced: Any = None
-
-    def owns_anything(self) -> bool:
-        """Whether an incarnation must be taken down step by step."""
-        return bool(self.children or self.tasks or self.timers or self.idle_timers or self.behaviours or self.leaving)
 
 
 class Cell:
@@ -151,7 +75,7 @@ class Cell:
         self.capacity = UNBOUNDED if capacity is None else capacity  # -1 once it takes no messages
         self.idle = False  # running, nothing to do, in no queue: a message may schedule it
         self.plain = False  # its handler is a plain function, which an asker may run itself
-        self.attention = 0
+        self.attention = DEDICATED if spec.options.dedicated else 0
         self.current: Envelope | None = None  # the message whose handler waits for something
         self.worker: Worker | None = None  # the worker that waits with it
         self.reason: ExitReason | None = None
@@ -193,33 +117,33 @@ class Cell:
             if self.capacity < 0:
                 self.refuse(envelope, "stopped")
                 return None
-            if self.spec.options.mailbox.priority is None:
-                spare = self.system.scheduler.spare_queues
-                mailbox = spare.pop() if spare else deque()
+            spare = self.system.scheduler.spare_queues
+            if spare and self.spec.options.mailbox.plain:
+                self.mailbox = mailbox = spare.pop()
             else:
-                mailbox = self.spec.options.mailbox.new_queue()
-            self.mailbox = mailbox
+                mailbox = self.new_queue()
         if len(mailbox) >= self.capacity or self.attention & WAITERS:
             return self._overflow(mailbox, envelope)
-        if self.spec.options.mailbox.ttl is not None:
-            envelope.sent_at = self.system.now()
         mailbox.append(envelope)
         if self.idle:
             self.idle = False
             self.system.scheduler.enqueue(self)
         return None
 
+    def new_queue(self) -> Queue:
+        """Give the cell an empty mailbox."""
+        self.mailbox = mailbox = self.spec.options.mailbox.new_queue(self.system.now, self.discard)
+        return mailbox
+
     def _overflow(self, mailbox: Queue, envelope: Envelope) -> Waiter | None:
         if self.capacity < 0:
             self.refuse(envelope, "stopped")
             return None
         options = self.spec.options.mailbox
-        live = [queued for queued in mailbox if not queued.done]
-        if len(live) < len(mailbox):  # tombstones took the room
-            mailbox.clear()
-            for queued in live:
-                mailbox.append(queued)
-            if len(live) < self.capacity and not self.attention & WAITERS:
+        if not self.attention & WAITERS:
+            if mailbox:  # which also discards what has expired
+                drop_done(mailbox)
+            if len(mailbox) < self.capacity:
                 mailbox.append(envelope)
                 return None
         match options.overflow:
@@ -236,12 +160,13 @@ class Cell:
             case Overflow.DROP_NEWEST:
                 self.discard(envelope, Overflow.DROP_NEWEST)
             case Overflow.DROP_OLDEST:
-                oldest = mailbox.popleft()
+                oldest = pop_oldest(mailbox)
                 mailbox.append(envelope)
-                self.discard(oldest, Overflow.DROP_OLDEST)
+                if oldest is not None:
+                    self.discard(oldest, Overflow.DROP_OLDEST)
         return None
 
-    def post_urgent(self, envelope: Envelope) -> None:
+    def post_urgent(self, envelope: Signal) -> None:
         """Put a message into the control lane: before all user messages, with no bound."""
         if self.capacity < 0:
             return
@@ -256,9 +181,19 @@ class Cell:
         if isinstance(envelope, Ask):
             why = "it is stopped" if self.reason is None else f"it is stopped ({self.reason})"
             envelope.fail(ActorStopped(self.path, why, envelope.message))
-        else:
+        elif envelope.kind == Kind.TELL and not self._hand_back(envelope.message):
             self.system.dead_letter(self, envelope, reason)
         envelope.context = None
+
+    def _hand_back(self, message: object) -> bool:
+        undelivered = self.spec.options.mailbox.undelivered
+        if undelivered is None:
+            return False
+        try:
+            undelivered(message)
+        except Exception:
+            return False
+        return True
 
     def discard(self, envelope: Envelope, reason: str) -> None:
         """Account for a message that the mailbox's policy dropped."""
@@ -268,7 +203,8 @@ class Cell:
         self.system.dead_letter(self, envelope, reason)
         on_discard = self.spec.options.mailbox.on_discard
         if on_discard is not None:
-            on_discard(envelope.message, reason)
+            with suppress(Exception):
+                on_discard(envelope.message, reason)
 
     def withdraw(self, ask: Ask) -> None:
         """An asker left: cancel the handler if it works on that ask; a queued one is skipped when its turn comes."""
@@ -297,11 +233,22 @@ class Cell:
             if extra is not None and extra.leaving is not None:
                 reason, extra.leaving = extra.leaving, None
                 self.system.care.leave(self, reason)
+            elif self.attention & CALLS and self.state is Lifecycle.SUSPENDED:
+                self._run_looks()
             return False
+        if self.attention & DEDICATED:
+            runner = self.cold.runner
+            if runner is not None:
+                runner.wake()
+            return False
+        return self.admit()
+
+    def admit(self) -> bool:
+        """Let in what waits outside of the mailbox. False when the next message needs another look at the actor."""
         cold = self.cold
         mailbox = self.mailbox
         if mailbox is None:
-            mailbox = self.mailbox = self.spec.options.mailbox.new_queue()
+            mailbox = self.new_queue()
         if self.attention & URGENT:
             while cold.urgent:
                 mailbox.appendleft(cold.urgent.pop())
@@ -313,7 +260,20 @@ class Cell:
                 waiter.admit()
             if not cold.waiters:
                 self.attention &= ~WAITERS
+        if self.attention & CALLS and self.actor is not None:
+            self._run_looks()
+        if self.attention & CHANGED:
+            self.attention &= ~CHANGED
+            if not self.attention & DEDICATED:
+                self.wake()
+                return False
         return True
+
+    def _run_looks(self) -> None:
+        looks, self.cold.looks = self.cold.looks, []
+        self.attention &= ~CALLS
+        for look in looks:
+            look.run(self)
 
     def notify_quiet(self) -> None:
         """Wake those who wait until nothing of this actor runs; they look for themselves."""
@@ -332,9 +292,10 @@ class Cell:
                 spare.append(mailbox)
         self.idle = True
         extra = self.extra
-        if extra is not None:
+        if extra is not None and extra.idle_timers:
+            own = type(mailbox) is NotingQueue and not mailbox.noted
             for timer in extra.idle_timers:
-                timer.rested()
+                timer.rested(own=own)
 
     def wake(self) -> None:
         """Go on after a pause, a start or a held message: idle if nothing waits, else in the run queue."""

@@ -6,7 +6,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from tinyllm_actors.errors import UnknownActor
+from tinyllm_actors.kernel import behaviour, watch
 from tinyllm_actors.kernel.cell import PAUSED
+from tinyllm_actors.kernel.deferred import defer
 from tinyllm_actors.kernel.envelope import CURRENT, NEVER, Ask
 from tinyllm_actors.kernel.lifecycle import ExitReason
 from tinyllm_actors.kernel.owned import IdleTimer, OwnedTask, OwnedTimer
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from tinyllm_actors.kernel.actor import Actor
     from tinyllm_actors.kernel.cell import Cell
+    from tinyllm_actors.kernel.deferred import ReplyTo
     from tinyllm_actors.kernel.envelope import Envelope
     from tinyllm_actors.kernel.ref import ActorRef
     from tinyllm_actors.kernel.spec import ChildSpec, Supervisor
@@ -101,6 +104,113 @@ class ActorContext:
         if isinstance(current, Ask):
             current.detached = True
 
+    def reply_later(self) -> ReplyTo:
+        """Take over the answer to the message in processing: what the handler returns is not it any more.
+
+        ```python
+        class Batcher(Actor):
+            async def receive(self, message: str) -> None:
+                self.waiting.append((message, self.context.reply_later()))
+        ```
+
+        The asker's deadline goes on. If this incarnation ends first, the asker gets `ActorStopped` or `ActorFailed`.
+
+        Raises:
+            TypeError: `receive` is a plain `def`, which may run in the asker's task and must answer there.
+        """
+        actor = self._cell.actor
+        if actor is not None and not actor.kernel_receive_is_async:
+            raise TypeError(f"{type(actor).__name__}.receive must be `async def` to reply later")
+        return defer(self._current)
+
+    def become(self, receive: Callable[[Any], Any], *, discard_old: bool = True) -> None:
+        """Let `receive` handle the messages that follow, instead of the actor's own method.
+
+        A restart begins with the method again. For more than two or three behaviours, a `StateMachineActor` says
+        better which may follow which.
+
+        ```python
+        >>> import anyio
+        >>> from tinyllm_actors import Actor, ActorSystem
+        >>> class Lamp(Actor):
+        ...     async def receive(self, message: str) -> str:
+        ...         self.context.become(self.lit)
+        ...         return "on"
+        ...     async def lit(self, message: str) -> str:
+        ...         self.context.unbecome()
+        ...         return "off"
+        >>> async def main() -> list[str]:
+        ...     async with ActorSystem("house") as system:
+        ...         lamp = await system.spawn(Lamp)
+        ...         return [await lamp.ask("press") for _ in range(3)]
+        >>> anyio.run(main)
+        ['on', 'off', 'on']
+
+        ```
+
+        Args:
+            receive: a coroutine function or a plain one, of one message.
+            discard_old: take the place of the last behaviour; False to keep that for `unbecome`. The actor's own
+                method is always kept.
+        """
+        behaviour.become(self._cell, receive, discard_old=discard_old)
+
+    def unbecome(self) -> bool:
+        """Go back to the behaviour before; False if it is the actor's own method already."""
+        return behaviour.unbecome(self._cell)
+
+    # --- other actors ------------------------------------------------------------------------------
+
+    def watch(self, ref: ActorRef) -> None:
+        """Get one `Terminated(ref, reason)` when that actor has ended for good; at once if it has already.
+
+        A restart of it is no end. The watch ends with this incarnation: watch in `started()`.
+
+        ```python
+        >>> import anyio
+        >>> from tinyllm_actors import Actor, ActorRef, ActorSystem
+        >>> from tinyllm_actors.kernel import Terminated
+        >>> class Heir(Actor):
+        ...     def __init__(self, relative: ActorRef) -> None:
+        ...         self.relative, self.got = relative, anyio.Event()
+        ...     async def started(self) -> None:
+        ...         self.context.watch(self.relative)
+        ...     async def receive(self, message: object) -> None:
+        ...         match message:
+        ...             case Terminated(ref, reason):
+        ...                 print(f"{ref.path} ended: {reason}")
+        >>> async def main() -> None:
+        ...     async with ActorSystem("family") as system:
+        ...         uncle = await system.spawn(Actor, name="uncle")
+        ...         heir = await system.spawn(Heir, uncle)
+        ...         await uncle.stop()
+        ...         await heir.get_state()  # after what came before
+        >>> anyio.run(main)
+        uncle ended: stopped
+
+        ```
+        """
+        watch.watch(self._cell, ref.cell)
+
+    def unwatch(self, ref: ActorRef) -> None:
+        """Watch it no more; a `Terminated` that is not handled yet does not come either."""
+        watch.unwatch(self._cell, ref.cell)
+
+    def link(self, ref: ActorRef) -> None:
+        """Share the fate of another actor: when one of the two ends abnormally, the other fails.
+
+        It fails with `LinkedActorFailed`, and its supervisor decides. An end in good order has no effect, and a
+        restart is no end: where restarts shall be shared, use a supervisor with `Strategy.ONE_FOR_ALL`.
+
+        Raises:
+            LinkedActorFailed: that actor has ended abnormally already.
+        """
+        watch.link(self._cell, ref.cell)
+
+    def unlink(self, ref: ActorRef) -> None:
+        """Take the link back, whoever of the two made it."""
+        watch.unlink(self._cell, ref.cell)
+
     # --- children ----------------------------------------------------------------------------------
 
     async def spawn(
@@ -164,12 +274,27 @@ class ActorContext:
         timer.cancel()
         return True
 
-    def set_receive_timeout(self, seconds: float, message: object) -> None:
-        """Send `message` to this actor whenever no message came for `seconds`. Its own timers' messages count too."""
-        cell = self._cell
-        cell.cold.idle_timers.append(
-            IdleTimer(cell, seconds, lambda: self.send_after(0.0, message, name="receive_timeout"))
-        )
+    def set_receive_timeout(self, seconds: float | None, message: object = None) -> None:
+        """Send `message` to this actor whenever no message came for `seconds`; None for no more.
+
+        It replaces the one before. Messages of the actor's own timers count too.
+
+        Raises:
+            ValueError: `seconds` is not above 0.
+        """
+        if seconds is not None and seconds <= 0:
+            raise ValueError(f"a receive time-out is above 0 seconds, or None for none, not {seconds!r}")
+        cold = self._cell.cold
+        if cold.receive_timeout is not None:
+            cold.receive_timeout.cancel()
+            cold.idle_timers.remove(cold.receive_timeout)
+            self.cancel_timer("receive_timeout")
+        cold.receive_timeout = None
+        if seconds is not None:
+            cold.receive_timeout = timer = IdleTimer(
+                self._cell, seconds, lambda: self.send_after(0.0, message, name="receive_timeout"), counts_own=True
+            )
+            cold.idle_timers.append(timer)
 
     def start_task(self, function: Callable[..., Awaitable[Any]], *args: Any, name: str | None = None) -> OwnedTask:
         """Run a coroutine function beside this actor's messages. A failure is a failure of the actor.

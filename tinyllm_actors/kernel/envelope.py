@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.kernel.slots import Slot
     from tinyllm_actors.kernel.timers import Entry
 
-__all__ = ["CURRENT", "Ask", "Envelope", "Kind"]
+__all__ = ["CURRENT", "Ask", "Envelope", "Kind", "Signal"]
 
 NEVER = float("inf")
 
@@ -26,6 +26,7 @@ class Kind:
     TELL = 0
     ASK = 1
     STREAM = 2
+    SIGNAL = 3
 
 
 class Envelope:
@@ -37,7 +38,7 @@ class Envelope:
         context: the sender's context variables, copied when it was sent; None once it is handled.
         deadline: when the sender stops waiting, on the system's clock; inherited by what the handler asks for.
         attempt: how often it was handled before (more than 0 only where the spec redelivers).
-        sent_at: when it was sent, set only where the mailbox has a time to live.
+        sent_at: when it came into the mailbox, set only where that has a time to live.
         since: when its handler first waited for something; 0 until then.
     """
 
@@ -65,6 +66,34 @@ class Envelope:
 
 
 CURRENT: ContextVar[Envelope | None] = ContextVar("tinyllm_actors.current", default=None)
+
+
+class Signal(Envelope):
+    """A message of the control lane: from a timer, a task or the kernel, to one incarnation and no other."""
+
+    __slots__ = ("_incarnation", "_withdrawn")
+
+    kind = Kind.SIGNAL
+
+    def __init__(self, message: object, receiver: Cell) -> None:
+        super().__init__(message, receiver, receiver.system.new_context())
+        self._incarnation = receiver.incarnation
+        self._withdrawn = False
+
+    @property
+    def done(self) -> bool:
+        """Whether it is void: withdrawn, or for an incarnation that has ended."""
+        return self._withdrawn or self._incarnation != self.receiver.incarnation
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it is still to be handled."""
+        return self.context is not None and not self.done and self is not CURRENT.get()
+
+    def withdraw(self) -> None:
+        """Take it back, unless it was handled already or is being handled now."""
+        if self.waiting and self.receiver.current is not self:
+            self._withdrawn = True
 
 
 class Ask(Envelope):

@@ -99,12 +99,17 @@ class DeadLetter:
     Attributes:
         path: whom it was for.
         message: what it was.
-        reason: why: `"stopped"`, `"unknown"`, `"expired"`, `"drop_oldest"`, `"drop_newest"`, `"poison"`.
+        reason: why: `"stopped"`, `"expired"`, `"drop_oldest"`, `"drop_newest"`, `"full"` (of a published message),
+            `"poison"` (its handler failed each time).
+        asked: whether somebody waited for an answer, and has been told that none comes.
+        replays: how often it had been replayed before it became this dead letter.
     """
 
     path: str
     message: object
     reason: str
+    asked: bool = False
+    replays: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ def _failed(cell: Cell, envelope: Envelope, error: BaseException) -> None:
             envelope.since = 0.0
             mailbox = cell.mailbox
             if mailbox is None:
-                mailbox = cell.mailbox = cell.spec.options.mailbox.new_queue()
+                mailbox = cell.new_queue()
             mailbox.appendleft(envelope)
             cell.system.care.fail(cell, error)
             return

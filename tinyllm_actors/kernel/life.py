@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from tinyllm_actors.errors import ActorStopped, StartFailed, Unresponsive
+from tinyllm_actors.kernel import behaviour, watch
 from tinyllm_actors.kernel.actor import Actor
 from tinyllm_actors.kernel.cell import PAUSED
+from tinyllm_actors.kernel.dedicated import Runner
+from tinyllm_actors.kernel.deferred import fail_deferred, requeue
 from tinyllm_actors.kernel.envelope import Ask
 from tinyllm_actors.kernel.events import ActorTerminated, Unanswered
 from tinyllm_actors.kernel.lifecycle import Event, ExitKind, ExitReason, Lifecycle
@@ -45,7 +48,7 @@ def make(cell: Cell) -> bool:
         raise TypeError(f"the factory of {cell.path!r} made a {type(actor).__name__}, not an Actor")
     actor.kernel_cell = cell
     cell.actor = actor
-    if actor.kernel_has_started:
+    if actor.kernel_has_started or cell.spec.options.dedicated:
         return True
     started(cell)
     return False
@@ -56,10 +59,17 @@ def started(cell: Cell) -> None:
     cell.attention &= ~PAUSED
     cell.reason = None
     actor, options = cell.actor, cell.spec.options
-    cell.plain = actor is not None and not actor.kernel_receive_is_async and not options.on_inflight.redeliveries
+    cell.plain = (
+        actor is not None
+        and not actor.kernel_receive_is_async
+        and not options.on_inflight.redeliveries
+        and not options.dedicated
+    )
     passivate_after = options.passivate_after
     if passivate_after is not None:
         cell.cold.idle_timers.append(IdleTimer(cell, passivate_after, lambda: cell.system.care.passivate(cell)))
+    if cell.extra is not None and cell.extra.observers:
+        behaviour.refresh(cell)
     cell.transition(Event.STARTED)
     cell.wake()
 
@@ -73,14 +83,18 @@ async def start(cell: Cell) -> None:
     try:
         if make(cell):
             assert cell.actor is not None
-            await _run_hook(cell, math.inf, cell.actor.started)
+            if cell.spec.options.dedicated:
+                cell.cold.runner = runner = Runner(cell, cell.actor)
+                await runner.started()
+            else:
+                await _run_hook(cell, math.inf, cell.actor.started)
             if cell.state is not Lifecycle.STARTING:
                 raise ActorStopped(cell.path, "it was stopped while it started")
             started(cell)
     except Exception as error:
         cell.actor = None
-        _drop_owned(cell)
         cause = unwrap(error)
+        _drop_owned(cell, ExitReason(ExitKind.FAILED, cause))
         # A part that did not start is the reason why the whole did not: name the reason, not the chain.
         raise StartFailed(cell.path, cause.cause if isinstance(cause, StartFailed) else cause) from error
 
@@ -169,6 +183,11 @@ async def _quiesce(cell: Cell, patience: float) -> None:
         abandon(cell, worker, cell.system.grace)
 
 
+async def quiet(cell: Cell) -> None:
+    """Wait until no handler of the cell runs."""
+    await _quiet_within(cell, math.inf)
+
+
 async def _quiet_within(cell: Cell, seconds: float) -> bool:
     with anyio.move_on_after(seconds if seconds != math.inf else None):
         while cell.worker is not None or (cell.extra is not None and cell.extra.tasks and cell.actor is None):
@@ -212,25 +231,33 @@ async def halt(cell: Cell, reason: ExitReason, patience: float | None = None, *,
             task.cancel()
         if not await _quiet_within(cell, cell.system.grace):
             cell.system.events_stream.publish(Unanswered(cell.path, cell.system.grace))
-    if actor is not None and actor.kernel_has_stopped and reason.kind is not ExitKind.KILLED and shutdown > 0:
+    if extra is not None and extra.runner is not None:
+        runner, extra.runner = extra.runner, None
+        await runner.finish(reason, 0.0 if reason.kind is ExitKind.KILLED else shutdown)
+    elif actor is not None and actor.kernel_has_stopped and reason.kind is not ExitKind.KILLED and shutdown > 0:
         try:
             await _run_hook(cell, shutdown, actor.stopped, reason)
         except Exception as error:
             cell.system.care.report(cell, error)
-    _drop_owned(cell)
+    _drop_owned(cell, reason)
 
 
-def _drop_owned(cell: Cell) -> None:
+def _drop_owned(cell: Cell, reason: ExitReason) -> None:
     """Forget what belonged to the incarnation."""
     extra = cell.extra
     if extra is None:
         return
+    fail_deferred(extra, cell.path, reason)
+    requeue(cell, extra)
+    if cell.state is not Lifecycle.STOPPING:
+        watch.forget(cell, extra)
     for timer in list(extra.timers.values()):
         timer.cancel()
     extra.timers.clear()
     for idle_timer in extra.idle_timers:
         idle_timer.cancel()
     extra.idle_timers.clear()
+    extra.receive_timeout = None
     extra.behaviours.clear()
     extra.leaving = None
 
@@ -268,10 +295,14 @@ def refuse_waiting(cell: Cell) -> None:
     extra = cell.extra
     waiting = [] if mailbox is None else [queued for queued in mailbox if not queued.done]
     if extra is not None:
+        waiting += extra.looks
+        waiting += [envelope for envelope, _ in extra.postponed]
         waiting += [waiter.envelope for waiter in extra.waiters]
         for waiter in extra.waiters:
             waiter.admit()
         extra.waiters.clear()
+        extra.looks.clear()
+        extra.postponed.clear()
         extra.urgent.clear()
     cell.attention &= PAUSED
     for envelope in waiting:
@@ -290,7 +321,7 @@ def finish(cell: Cell) -> None:
     if parent is not None and parent.extra is not None:
         parent.extra.children.pop(cell.label, None)
     if extra is not None:
-        system.tell_watchers(cell, extra, reason)
+        watch.tell_all(cell, extra, reason)
         for slot in extra.joiners:
             slot.set()
         extra.joiners.clear()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from tinyllm_actors.kernel.envelope import Envelope
+from tinyllm_actors.kernel.envelope import Signal
+from tinyllm_actors.kernel.mailbox import NotingQueue
 from tinyllm_actors.kernel.restart import unwrap
 from tinyllm_actors.kernel.slots import cancelled_from_outside
 
@@ -25,50 +26,76 @@ __all__ = ["IdleTimer", "OwnedTask", "OwnedTimer"]
 class OwnedTimer:
     """Sends a message to its own actor, once or at each period."""
 
-    __slots__ = ("cell", "entry", "incarnation", "message", "name", "period", "when")
+    __slots__ = ("cell", "entry", "incarnation", "message", "name", "period", "tick", "when")
 
     def __init__(self, cell: Cell, name: str, delay: float, message: object, period: float | None) -> None:
         self.cell = cell
         self.name = name
         self.message = message
         self.period = period
+        self.tick: Tick | None = None  # the last message that was sent
         self.incarnation = cell.incarnation
         self.when = cell.system.now() + delay
         self.entry: Entry = cell.system.timers.at(self.when, self)
 
     def cancel(self) -> None:
-        """Send nothing more."""
+        """Send nothing more, and take back what was sent and is not handled yet."""
         self.cell.system.timers.cancel(self.entry)
+        if self.tick is not None:
+            self.tick.withdraw()
 
     def expire(self) -> None:
         """Send the message and, if periodic, set the next one on the original grid, skipping what was missed."""
         cell = self.cell
         if cell.incarnation != self.incarnation:
             return
-        if self.period is None:
-            cell.cold.timers.pop(self.name, None)
-        else:
+        if self.period is not None:
             missed = (cell.system.now() - self.when) // self.period
             self.when += self.period * (missed + 1)
             self.entry = cell.system.timers.at(self.when, self)
-        cell.post_urgent(Envelope(self.message, cell, cell.system.new_context()))
+            if self.tick is not None and self.tick.waiting:
+                return  # a slow actor has one tick waiting, not many
+        extra = cell.extra
+        if cell.idle and extra is not None and extra.idle_timers and cell.spec.options.mailbox.plain:
+            cell.mailbox = NotingQueue()
+        self.tick = Tick(self)
+        cell.post_urgent(self.tick)
+
+
+class Tick(Signal):
+    """The message of a timer on its way."""
+
+    __slots__ = ("_timer",)
+
+    def __init__(self, timer: OwnedTimer) -> None:
+        super().__init__(timer.message, timer.cell)
+        self._timer = timer
+
+    def succeed(self, value: object) -> None:
+        """It is handled: forget a timer that fires once."""
+        timer = self._timer
+        timers = timer.cell.cold.timers
+        if timer.period is None and timers.get(timer.name) is timer:
+            del timers[timer.name]
 
 
 class IdleTimer:
     """Acts when its actor had no inbound message for a while. Costs nothing while messages come."""
 
-    __slots__ = ("_act", "_armed", "_cell", "_idle_since", "timeout")
+    __slots__ = ("_act", "_armed", "_cell", "_idle_since", "counts_own", "timeout")
 
-    def __init__(self, cell: Cell, timeout: float, act: Callable[[], None]) -> None:
+    def __init__(self, cell: Cell, timeout: float, act: Callable[[], None], *, counts_own: bool = False) -> None:
         self.timeout = timeout
+        self.counts_own = counts_own  # whether messages of the actor's own timers keep it awake
         self._cell = cell
         self._act = act
         self._idle_since = cell.system.now()
         self._armed: Entry | None = None
 
-    def rested(self) -> None:
-        """The actor has nothing to do from now on."""
-        self._idle_since = self._cell.system.now()
+    def rested(self, *, own: bool = False) -> None:
+        """The actor has nothing to do from now on; `own` if all it did was to handle its own timers' messages."""
+        if not own or self.counts_own:
+            self._idle_since = self._cell.system.now()
         if self._armed is None:
             self._armed = self._cell.system.timers.at(self._idle_since + self.timeout, self)
 
@@ -138,8 +165,8 @@ class OwnedTask:
             return
         if failure is None:
             if self._on_result is not None:
-                cell.post_urgent(Envelope(self._on_result(outcome), cell, cell.system.new_context()))
+                cell.post_urgent(Signal(self._on_result(outcome), cell))
         elif self._on_error is not None:
-            cell.post_urgent(Envelope(self._on_error(failure), cell, cell.system.new_context()))
+            cell.post_urgent(Signal(self._on_error(failure), cell))
         else:
             cell.system.care.fail(cell, failure)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, cast
 
-__all__ = ["MASK", "is_secret_name", "redact"]
+__all__ = ["MASK", "is_secret_name", "masked", "redact"]
 
 MASK: Final = "***"
 
@@ -64,3 +65,27 @@ def is_secret_name(name: str) -> bool:
     ```
     """
     return _HARMLESS.match(name) is None and _NAMES.match(name) is not None
+
+
+def masked(values: Mapping[Any, Any], *, depth: int = 4) -> dict[Any, Any]:
+    """Return a copy of a mapping, and of mappings in it, with the values of secret names masked.
+
+    ```python
+    >>> masked({"model": "small", "options": {"api_key": "abc", "seed": 1}})
+    {'model': 'small', 'options': {'api_key': '***', 'seed': 1}}
+
+    ```
+
+    Args:
+        values: what to copy; other values than mappings are shared, not copied.
+        depth: how many mappings deep to look; what lies deeper is masked whole.
+    """
+    copy: dict[Any, Any] = {}
+    for name, value in values.items():
+        if value is not None and isinstance(name, str) and is_secret_name(name):
+            copy[name] = MASK
+        elif isinstance(value, Mapping):
+            copy[name] = masked(cast("Mapping[Any, Any]", value), depth=depth - 1) if depth > 1 else MASK
+        else:
+            copy[name] = value
+    return copy

@@ -6,7 +6,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
 from tinyllm_actors.errors import ActorFailed
-from tinyllm_actors.kernel import life
+from tinyllm_actors.kernel import debug, life
 from tinyllm_actors.kernel.envelope import NEVER, Ask, Envelope
 from tinyllm_actors.kernel.failure import settle
 from tinyllm_actors.kernel.lifecycle import ExitReason, Lifecycle
@@ -94,16 +94,8 @@ class ActorRef:
         """
         cell = self.cell
         waiter = cell.post(Envelope(message, cell, copy_context()))
-        if waiter is not None and waiter.slot is not None:
-            try:
-                await waiter.slot
-            except BaseException:  # the sender was cancelled: the message is not sent
-                if waiter in cell.cold.waiters:
-                    cell.cold.waiters.remove(waiter)
-                waiter.admit()
-                raise
-            if waiter.error is not None:
-                raise waiter.error
+        if waiter is not None:
+            await waiter.wait()
 
     def tell_nowait(self, message: object) -> bool:
         """Send a message if there is room. Returns whether it was taken; never raises, never waits."""
@@ -231,6 +223,33 @@ class ActorRef:
     async def join(self) -> ExitReason:
         """Wait until the actor has ended for good (restarts do not count) and return why."""
         return await life.joined(self.cell)
+
+    # --- for people, see `debug` -------------------------------------------------------------------
+
+    async def get_state(self, *, timeout: float | None = 5.0) -> Any:
+        """Return what the actor's `snapshot()` does: its attributes, between two messages.
+
+        It comes before the messages that wait, and works while the actor is suspended.
+
+        Raises:
+            ActorStopped: it has ended.
+            AskTimeout: the message in processing took longer than `timeout` seconds.
+            ActorFailed: `snapshot()` raised.
+        """
+        return await debug.get_state(self.cell, timeout)
+
+    async def suspend(self) -> None:
+        """Let the actor handle no message after the one in processing, for which this waits. Messages wait meanwhile.
+
+        Raises:
+            ActorStopped: it has ended.
+            InvalidTransition: it is not running.
+        """
+        await debug.suspend(self.cell)
+
+    async def resume(self) -> None:
+        """Let a suspended actor go on; nothing happens to any other."""
+        debug.resume(self.cell)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ActorRef) and other.cell is self.cell

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.kernel.stream import StreamAsk
     from tinyllm_actors.kernel.system import ActorSystem
 
-__all__ = ["Scheduler", "Suspension", "Worker", "begin", "invoke", "resume"]
+__all__ = ["BATCH", "Scheduler", "Suspension", "Worker", "begin", "invoke", "open_stream", "resume"]
 
 BATCH: Final = 64
 """Messages between two checkpoints."""
@@ -198,7 +198,7 @@ class Scheduler:
                 continue  # a tombstone
             try:
                 if kind == Kind.STREAM:
-                    outcome = context.run(begin, envelope, _open_stream, actor, envelope)
+                    outcome = context.run(begin, envelope, open_stream, actor, envelope)
                 elif plain:
                     outcome = context.run(invoke, envelope, receive)
                 else:
@@ -265,7 +265,8 @@ class Scheduler:
         return has_turn
 
 
-def _open_stream(actor: Actor, ask: StreamAsk) -> Coroutine[Any, Any, None]:
+def open_stream(actor: Actor, ask: StreamAsk) -> Coroutine[Any, Any, None]:
+    """Answer a stream: `produce()` where the actor has it, else its generator."""
     if actor.kernel_produces:
         return actor.produce(ask.message, ask.emit)
     return pump(actor.stream(ask.message), ask)

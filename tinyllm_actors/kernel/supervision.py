@@ -266,6 +266,15 @@ class Supervision:
             cell.worker.scope.cancel()
         self._system.care.fail(cell, error)
 
+    def restarts_left(self, child: Cell, now: float) -> int:
+        """Return how often `child` may still be restarted before this supervisor gives up."""
+        left = self.window.left(now)
+        own = self._windows.get(child)
+        if own is not None:
+            return min(left, own.left(now))
+        bound = child.spec.options.max_restarts
+        return left if bound is None else min(left, bound)
+
     def gone(self, child: Cell, reason: ExitReason) -> None:
         """`child` ended for good."""
         self._windows.pop(child, None)

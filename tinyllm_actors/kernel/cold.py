@@ -1,0 +1,92 @@
+"""What few actors need, made on first use, so that the many pay nothing for it."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import Context
+
+    from tinyllm_actors.kernel.behaviour import Observer
+    from tinyllm_actors.kernel.cell import Cell
+    from tinyllm_actors.kernel.debug import Look
+    from tinyllm_actors.kernel.dedicated import Runner
+    from tinyllm_actors.kernel.envelope import Ask, Envelope, Signal
+    from tinyllm_actors.kernel.lifecycle import ExitReason
+    from tinyllm_actors.kernel.owned import IdleTimer, OwnedTask, OwnedTimer
+    from tinyllm_actors.kernel.pool import Table
+    from tinyllm_actors.kernel.slots import Slot
+    from tinyllm_actors.kernel.supervision import Supervision
+    from tinyllm_actors.kernel.waiter import Waiter
+
+__all__ = ["Cold"]
+
+
+class Cold:
+    """The part of a cell that most actors never need."""
+
+    __slots__ = (
+        "behaviours",
+        "children",
+        "deferred",
+        "endings",
+        "idle_timers",
+        "joiners",
+        "leaving",
+        "looks",
+        "observers",
+        "postponed",
+        "quiet",
+        "receive_timeout",
+        "restart_job",
+        "router",
+        "runner",
+        "supervision",
+        "tasks",
+        "timers",
+        "urgent",
+        "waiters",
+        "watchers",
+        "watching",
+    )
+
+    def __init__(self) -> None:
+        self.children: dict[str, Cell] = {}
+        self.supervision: Supervision | None = None
+        self.urgent: deque[Signal] = deque()
+        self.waiters: deque[Waiter] = deque()
+        self.watchers: dict[Cell, int] = {}  # who is told of the end, and how: the bits of `watch`
+        self.watching: dict[Cell, int] = {}
+        self.joiners: list[Slot] = []
+        self.quiet: list[Slot] = []
+        self.leaving: ExitReason | None = None  # it asked to stop after the message in processing
+        self.restart_job: object = None  # the restart it is part of; a later one takes over
+        self.tasks: set[OwnedTask] = set()
+        self.timers: dict[str, OwnedTimer] = {}
+        self.behaviours: list[Callable[[Any], Any]] = []  # what handles messages; the last one counts
+        self.observers: list[Observer] = []  # who is told of each message that is handled
+        self.idle_timers: list[IdleTimer] = []
+        self.receive_timeout: IdleTimer | None = None  # which of them is the actor's own
+        self.looks: list[Look] = []  # calls that run between two messages
+        self.deferred: dict[Ask, None] = {}  # asks that the actor answers later
+        self.postponed: list[tuple[Envelope, Context]] = []  # messages that wait for another state
+        self.endings: dict[object, Callable[[Cell, ExitReason], object]] = {}  # what else the final stop undoes
+        self.runner: Runner | None = None  # the task of an actor that has one to itself
+        self.router: Table | None = None  # how a pool chooses among its members
+
+    def owns_anything(self) -> bool:
+        """Whether an incarnation must be taken down step by step."""
+        return bool(
+            self.children
+            or self.tasks
+            or self.timers
+            or self.idle_timers
+            or self.behaviours
+            or self.leaving
+            or self.watching
+            or self.deferred
+            or self.postponed
+            or self.runner
+        )

@@ -1,0 +1,119 @@
+"""Answers that come later than the end of the handler that got the question, and messages put off for later."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from tinyllm_actors.errors import ActorFailed, ActorStopped, MailboxFull
+from tinyllm_actors.kernel.envelope import Ask
+
+if TYPE_CHECKING:
+    from tinyllm_actors.kernel.cell import Cell
+    from tinyllm_actors.kernel.cold import Cold
+    from tinyllm_actors.kernel.envelope import Envelope
+    from tinyllm_actors.kernel.lifecycle import ExitReason
+
+__all__ = ["ReplyTo", "defer", "fail_deferred", "postpone", "recall", "requeue"]
+
+
+class _DeferredAsk(Ask):
+    """An ask whose answer is not what its handler returns.
+
+    An ask takes this class while it is deferred (the layout is the same). So the scheduler, which delivers what a
+    handler returned, need not ask of each message whether it may.
+    """
+
+    __slots__ = ()
+
+    def succeed(self, value: object) -> None:
+        """What the handler returned is not the answer."""
+
+    def _finish(self) -> None:
+        self.receiver.cold.deferred.pop(self, None)
+        super()._finish()
+
+
+class ReplyTo:
+    """Where the answer to a message goes, for an actor that has none yet. Each way to answer works once."""
+
+    __slots__ = ("_ask",)
+
+    def __init__(self, ask: Ask | None) -> None:
+        self._ask = ask
+
+    @property
+    def waiting(self) -> bool:
+        """Whether somebody still waits: it was an ask, not answered yet, not given up and not too late."""
+        return self._ask is not None and not self._ask.done
+
+    def reply(self, value: object) -> bool:
+        """Answer. False if nobody waits any more."""
+        waiting = self.waiting
+        if self._ask is not None:
+            Ask.succeed(self._ask, value)
+        return waiting
+
+    def fail(self, error: BaseException) -> bool:
+        """Answer with a failure: the asker gets `ActorFailed` with this cause. False if nobody waits any more."""
+        waiting = self.waiting
+        if self._ask is not None:
+            self._ask.fail(ActorFailed(self._ask.receiver.path, error))
+        return waiting
+
+
+def defer(envelope: Envelope | None) -> ReplyTo:
+    """Answer the message in processing later; what its handler returns does not count."""
+    if envelope is None or type(envelope) not in {Ask, _DeferredAsk}:
+        return ReplyTo(None)  # a told message, a stream, or none: nobody waits for a reply
+    ask = cast("Ask", envelope)
+    ask.__class__ = _DeferredAsk
+    if not ask.done:
+        ask.receiver.cold.deferred[ask] = None
+    return ReplyTo(ask)
+
+
+def recall(envelope: Envelope) -> None:
+    """Make an ordinary ask of a deferred one, which will be handled again."""
+    if isinstance(envelope, Ask) and type(envelope) is _DeferredAsk:
+        envelope.receiver.cold.deferred.pop(envelope, None)
+        cast("Ask", envelope).__class__ = Ask
+
+
+def fail_deferred(extra: Cold, path: str, reason: ExitReason) -> None:
+    """The incarnation ended: nobody is left to answer."""
+    for ask in list(extra.deferred):
+        if reason.cause is not None:
+            ask.fail(ActorFailed(path, reason.cause))
+        else:
+            ask.fail(ActorStopped(path, f"it ended before it answered ({reason})", ask.message))
+
+
+def postpone(cell: Cell, envelope: Envelope, limit: int) -> None:
+    """Put the message in processing off until `requeue`. Its asker goes on waiting.
+
+    Raises:
+        MailboxFull: `limit` messages are put off already.
+    """
+    postponed = cell.cold.postponed
+    postponed[:] = [entry for entry in postponed if not entry[0].done]
+    if len(postponed) >= limit:
+        raise MailboxFull(cell.path, limit, envelope.message)
+    if cell.capacity < 0:
+        cell.refuse(envelope, "stopped")
+        return
+    assert envelope.context is not None
+    if type(envelope) is Ask:
+        envelope.__class__ = _DeferredAsk
+    postponed.append((envelope, envelope.context))
+
+
+def requeue(cell: Cell, extra: Cold) -> None:
+    """Put what was put off back into the mailbox, before everything else, oldest first."""
+    if not extra.postponed:
+        return
+    postponed, extra.postponed = extra.postponed, []
+    mailbox = cell.new_queue() if cell.mailbox is None else cell.mailbox
+    for envelope, context in reversed(postponed):
+        recall(envelope)
+        envelope.context = context
+        mailbox.appendleft(envelope)
