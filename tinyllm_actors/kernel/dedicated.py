@@ -167,9 +167,12 @@ class Runner:
         except anyio.get_cancelled_exc_class():
             return None  # a kill, or its time was up
         except Exception as error:
-            self._cell.system.care.report(self._cell, error)
             return error
         return None
+
+    def _report(self, error: Exception | None) -> None:
+        if error is not None:
+            self._cell.system.care.report(self._cell, error)
 
     async def _collapse(self, envelope: Envelope | None) -> BaseException | None:
         """The task was cancelled: by a scope that the actor holds open, or because all of it shall end.
