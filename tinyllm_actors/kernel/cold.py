@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.kernel.lifecycle import ExitReason
     from tinyllm_actors.kernel.owned import IdleTimer, OwnedTask, OwnedTimer
     from tinyllm_actors.kernel.pool import Table
+    from tinyllm_actors.kernel.restart_job import RestartJob
     from tinyllm_actors.kernel.slots import Slot
     from tinyllm_actors.kernel.supervision import Supervision
     from tinyllm_actors.kernel.waiter import Waiter
@@ -32,6 +33,7 @@ class Cold:
         "children",
         "deferred",
         "endings",
+        "halting",
         "idle_timers",
         "joiners",
         "leaving",
@@ -62,7 +64,8 @@ class Cold:
         self.joiners: list[Slot] = []
         self.quiet: list[Slot] = []
         self.leaving: ExitReason | None = None  # it asked to stop after the message in processing
-        self.restart_job: object = None  # the restart it is part of; a later one takes over
+        self.halting = False  # an incarnation is being taken down
+        self.restart_job: RestartJob | None = None  # the restart it is part of; a later one takes over
         self.tasks: set[OwnedTask] = set()
         self.timers: dict[str, OwnedTimer] = {}
         self.behaviours: list[Callable[[Any], Any]] = []  # what handles messages; the last one counts

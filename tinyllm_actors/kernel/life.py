@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from tinyllm_actors.errors import ActorStopped, StartFailed, Unresponsive
+from tinyllm_actors.errors import ActorStopped, ForeignCancellation, StartFailed, Unresponsive
 from tinyllm_actors.kernel import behaviour, watch
 from tinyllm_actors.kernel.actor import Actor
 from tinyllm_actors.kernel.cell import PAUSED
@@ -21,7 +21,8 @@ from tinyllm_actors.kernel.envelope import Ask
 from tinyllm_actors.kernel.events import ActorTerminated, Unanswered
 from tinyllm_actors.kernel.lifecycle import Event, ExitKind, ExitReason, Lifecycle
 from tinyllm_actors.kernel.owned import IdleTimer
-from tinyllm_actors.kernel.restart import unwrap
+from tinyllm_actors.kernel.restart import Restart, unwrap
+from tinyllm_actors.kernel.restart_job import leave
 from tinyllm_actors.kernel.scheduler import Suspension, Worker, begin, resume
 from tinyllm_actors.kernel.slots import cancelled_from_outside
 
@@ -31,7 +32,19 @@ if TYPE_CHECKING:
     from tinyllm_actors.kernel.cell import Cell
     from tinyllm_actors.kernel.slots import Slot
 
-__all__ = ["finish", "halt", "make", "start", "stop_children"]
+__all__ = [
+    "abandon",
+    "ended",
+    "ending",
+    "finish",
+    "halt",
+    "joined",
+    "make",
+    "refuse_waiting",
+    "start",
+    "started",
+    "stop_children",
+]
 
 
 def make(cell: Cell) -> bool:
@@ -81,22 +94,26 @@ async def start(cell: Cell) -> None:
         StartFailed: its constructor or `started()` raised, or it was stopped meanwhile.
     """
     try:
-        if make(cell):
-            assert cell.actor is not None
-            if cell.spec.options.dedicated:
-                cell.cold.runner = runner = Runner(cell, cell.actor)
-                await runner.started()
-            else:
-                await _run_hook(cell, math.inf, cell.actor.started)
-            if cell.state is not Lifecycle.STARTING:
-                raise ActorStopped(cell.path, "it was stopped while it started")
-            started(cell)
-    except Exception as error:
+        if not make(cell):
+            return
+        assert cell.actor is not None
+        if cell.spec.options.dedicated:
+            cell.cold.runner = runner = Runner(cell, cell.actor)
+            await runner.started()
+        else:
+            await _run_hook(cell, math.inf, cell.actor.started)
+    except BaseException as error:
         cell.actor = None
         cause = unwrap(error)
         _drop_owned(cell, ExitReason(ExitKind.FAILED, cause))
+        if not isinstance(error, Exception):
+            raise
         # A part that did not start is the reason why the whole did not: name the reason, not the chain.
         raise StartFailed(cell.path, cause.cause if isinstance(cause, StartFailed) else cause) from error
+    if cell.state is not Lifecycle.STARTING:
+        # It is up, so whoever stopped it, and waits for us, must run `stopped()`.
+        raise StartFailed(cell.path, ActorStopped(cell.path, "it was stopped while it started"))
+    started(cell)
 
 
 async def _run_hook(
@@ -107,7 +124,8 @@ async def _run_hook(
     Raises:
         Unresponsive: it was abandoned.
         ActorStopped: it was cancelled.
-        Exception: what the hook raised.
+        ForeignCancellation: what it awaited was cancelled by somebody else.
+        Exception: what the hook raised, or, where that is why it was cancelled, the failure of a child.
     """
     system = cell.system
     context = system.new_context()
@@ -124,15 +142,18 @@ async def _run_hook(
             except anyio.get_cancelled_exc_class():
                 if worker.scope.cancel_called or cancelled_from_outside():
                     raise
-                raise ActorStopped(cell.path, "what it awaited was cancelled by somebody else") from None
+                raise ForeignCancellation(cell.path) from None
     finally:
         guard.cancel()
         if cell.worker is worker:
             cell.worker = None
         cell.notify_quiet()
     if worker.abandoned:
+        system.backend.forget_interrupt(worker.task)  # which may be the caller's own
         raise Unresponsive(cell.path, system.grace)
     if worker.scope.cancelled_caught:
+        if cell.reason is not None and cell.reason.kind is ExitKind.FAILED and cell.reason.cause is not None:
+            raise cell.reason.cause
         raise ActorStopped(cell.path, "it was cancelled")
 
 
@@ -178,6 +199,8 @@ async def _quiesce(cell: Cell, patience: float) -> None:
         return
     if patience > 0 and await _quiet_within(cell, patience):
         return
+    if cell.worker is not worker:
+        return  # it ended in the same instant, and its worker may be with another actor
     worker.scope.cancel()
     if not await _quiet_within(cell, cell.system.grace) and cell.worker is worker:
         abandon(cell, worker, cell.system.grace)
@@ -191,11 +214,31 @@ async def quiet(cell: Cell) -> None:
 async def _quiet_within(cell: Cell, seconds: float) -> bool:
     with anyio.move_on_after(seconds if seconds != math.inf else None):
         while cell.worker is not None or (cell.extra is not None and cell.extra.tasks and cell.actor is None):
-            slot: Slot = cell.system.backend.new_slot()
-            cell.cold.quiet.append(slot)
-            await slot
+            await _next_change(cell)
         return True
     return False
+
+
+async def _next_change(cell: Cell) -> None:
+    """Wait until `notify_quiet` is called."""
+    slot: Slot = cell.system.backend.new_slot()
+    quiet = cell.cold.quiet
+    quiet.append(slot)
+    try:
+        await slot
+    finally:
+        if slot in quiet:
+            quiet.remove(slot)
+
+
+def ended(cell: Cell) -> bool:
+    """Whether the final stop has come, or is on its way."""
+    return cell.state is Lifecycle.STOPPING or cell.state is Lifecycle.STOPPED
+
+
+def ending(cell: Cell) -> bool:
+    """Whether this incarnation takes no new children, because those it has are being stopped."""
+    return ended(cell) or (cell.extra is not None and cell.extra.halting)
 
 
 async def halt(cell: Cell, reason: ExitReason, patience: float | None = None, *, keep_children: bool = False) -> None:
@@ -209,22 +252,29 @@ async def halt(cell: Cell, reason: ExitReason, patience: float | None = None, *,
     """
     cell.attention |= PAUSED
     cell.idle = False
-    shutdown = cell.spec.options.shutdown
-    patience = shutdown if patience is None else min(patience, shutdown)
+    if patience is None:
+        patience = cell.spec.options.shutdown
+    cold = cell.cold
+    while cold.halting:  # one at a time: the next incarnation must not meet the hooks of this one
+        if patience <= 0 and cell.worker is not None:
+            cell.worker.scope.cancel()
+        await _next_change(cell)
+    cold.halting = True
+    try:
+        await _halt(cell, reason, patience, keep_children)
+    finally:
+        cold.halting = False
+        cell.notify_quiet()
+
+
+async def _halt(cell: Cell, reason: ExitReason, patience: float, keep_children: bool) -> None:
     await _quiesce(cell, patience)
+    if keep_children:
+        await _halt_children(cell)
+    else:
+        await stop_children(cell)
     extra = cell.extra
-    if extra is not None and extra.children:
-        if keep_children:
-            for child in reversed(list(extra.children.values())):
-                if child.state not in {Lifecycle.STOPPING, Lifecycle.STOPPED}:
-                    child.cold.restart_job = None
-                    child.attention |= PAUSED
-                    child.idle = False
-                    if child.state is not Lifecycle.RESTARTING:
-                        child.transition(Event.RESTART)
-                    await halt(child, ExitReason.SHUTDOWN, keep_children=child.spec.keeps_children)
-        else:
-            await stop_children(cell)
+    shutdown = cell.spec.options.shutdown
     actor, cell.actor = cell.actor, None
     if extra is not None and extra.tasks:
         for task in list(extra.tasks):
@@ -266,13 +316,30 @@ async def stop_children(cell: Cell, *, together: bool = False) -> None:
     """End the children in reverse start order, or all at once where they do not depend on one another."""
     if cell.extra is None:
         return
-    together = together or cell.spec.unordered
-    for child in reversed(list(cell.extra.children.values())):
+    if together or cell.spec.unordered:
+        for child in reversed(list(cell.extra.children.values())):
+            cell.system.care.end(child, ExitReason.SHUTDOWN)
+    while cell.extra.children:
+        child = next(reversed(cell.extra.children.values()))
         cell.system.care.end(child, ExitReason.SHUTDOWN)
-        if not together:
-            await joined(child)
-    for child in list(cell.extra.children.values()):
         await joined(child)
+
+
+async def _halt_children(cell: Cell) -> None:
+    """End the incarnations of the children in reverse start order; the temporary ones end for good."""
+    if cell.extra is None:
+        return
+    for child in reversed(list(cell.extra.children.values())):
+        if child.spec.options.restart is Restart.TEMPORARY or ended(child):
+            cell.system.care.end(child, ExitReason.SHUTDOWN)
+            await joined(child)
+            continue
+        leave(child)
+        child.attention |= PAUSED
+        child.idle = False
+        if child.state is not Lifecycle.RESTARTING:
+            child.transition(Event.RESTART)
+        await halt(child, ExitReason.SHUTDOWN, keep_children=child.spec.keeps_children)
 
 
 async def joined(cell: Cell) -> ExitReason:
@@ -311,6 +378,8 @@ def refuse_waiting(cell: Cell) -> None:
 
 def finish(cell: Cell) -> None:
     """The final stop: take the cell out of the tree and tell who waits or watches."""
+    if cell.state is Lifecycle.STOPPED:
+        return
     system = cell.system
     refuse_waiting(cell)
     cell.transition(Event.STOPPED)

@@ -50,6 +50,10 @@ class Backend(Protocol):
         """Make `task` run again even inside a shield, where the loop can do that."""
         ...
 
+    def forget_interrupt(self, task: object) -> None:
+        """Take back the count of an `interrupt` that has had its effect."""
+        ...
+
 
 def cancelled_from_outside() -> bool:
     """Whether an enclosing cancel scope asks the running task to end (so its cancellation is not a foreign one)."""
@@ -91,6 +95,10 @@ class _AsyncioBackend:
     def interrupt(self, task: object) -> None:
         if isinstance(task, asyncio.Task):
             task.cancel()
+
+    def forget_interrupt(self, task: object) -> None:
+        if isinstance(task, asyncio.Task):
+            task.uncancel()
 
 
 def _trio_backend() -> Backend:
@@ -138,6 +146,9 @@ def _trio_backend() -> Backend:
 
         def interrupt(self, task: object) -> None:
             """Trio has no such thing: a shield is a shield."""
+
+        def forget_interrupt(self, task: object) -> None:
+            """There was none."""
 
     return TrioBackend()
 

@@ -6,6 +6,7 @@ taken at once, even while the parent's own handler is busy, so a long turn never
 
 from __future__ import annotations
 
+import math
 import random
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ from tinyllm_actors.kernel.cell import PAUSED
 from tinyllm_actors.kernel.events import ChildFailed, ChildRestarted, Escalated
 from tinyllm_actors.kernel.lifecycle import Event, ExitKind, ExitReason, Lifecycle
 from tinyllm_actors.kernel.restart import Directive, Restart, RestartWindow, affected, unwrap
+from tinyllm_actors.kernel.restart_job import RestartJob, leave
 from tinyllm_actors.kernel.spec import Supervisor
 
 if TYPE_CHECKING:
@@ -47,17 +49,16 @@ class Caretaker:
         """Publish a failure."""
         self._system.events_stream.publish(ChildFailed(cell.path, error, cell.incarnation))
 
-    def fail(self, cell: Cell, error: BaseException) -> None:
-        """The handler, a task or the start of `cell` failed."""
-        if cell.state in _ENDED:
-            self.report(cell, error)
-            return
+    def fail(self, cell: Cell, error: BaseException) -> bool:
+        """The handler, a task or the start of `cell` failed. False if it goes on as if nothing had happened."""
         self.report(cell, error)
         parent = cell.parent
+        if cell.state in _ENDED or cell.state is Lifecycle.RESTARTING:
+            return True  # it is being taken down already
         if parent is None:
             self._system.crash(error)
-        else:
-            self.supervision(parent).failed(cell, error)
+            return True
+        return self.supervision(parent).failed(cell, error)
 
     def leave(self, cell: Cell, reason: ExitReason) -> None:
         """`cell` asked to stop; its supervisor restarts it if it is permanent."""
@@ -73,6 +74,7 @@ class Caretaker:
                 cell.worker.scope.cancel()
             return
         was_idle = cell.idle
+        leave(cell)
         cell.reason = reason
         cell.attention |= PAUSED
         cell.idle = False
@@ -105,6 +107,8 @@ class Caretaker:
 
     async def thaw(self, cell: Cell) -> None:
         """Start a passive actor again; a failure is a failed start, and its supervisor decides."""
+        if cell.state is not Lifecycle.PASSIVE:
+            return  # it was stopped since the message came
         cell.attention |= PAUSED
         try:
             await life.start(cell)
@@ -143,22 +147,27 @@ class Supervision:
         self._windows: dict[Cell, RestartWindow] = {}
         self._streaks: dict[Cell, tuple[int, float]] = {}  # failures in a row, time of the last
 
-    def failed(self, child: Cell, cause: BaseException) -> None:
-        """Decide about a failure of `child`."""
-        directive = self.config.decider(cause)
+    def failed(self, child: Cell, cause: BaseException) -> bool:
+        """Decide about a failure of `child`. False if it goes on."""
+        try:
+            directive = self.config.decider(cause)
+        except Exception as error:  # a supervisor that cannot decide has failed
+            directive, cause = Directive.ESCALATE, error
         if directive is Directive.RESUME and child.actor is not None:
-            return
+            return False
         if directive is Directive.STOP:
             self._system.care.end(child, ExitReason(ExitKind.FAILED, cause))
         elif directive is Directive.ESCALATE:
             self._escalate(child, cause)
         else:
             self.exited(child, ExitReason(ExitKind.FAILED, cause))
+        return True
 
     def exited(self, child: Cell, reason: ExitReason) -> None:
         """Restart `child`, and whom the strategy says, or let it end."""
         restart = child.spec.options.restart
-        if restart is Restart.TEMPORARY or (restart is Restart.TRANSIENT and not reason.abnormal):
+        stays_down = restart is Restart.TEMPORARY or (restart is Restart.TRANSIENT and not reason.abnormal)
+        if stays_down or self._cell.state in _ENDED:
             self._system.care.end(child, reason)
             return
         now = self._system.now()
@@ -188,7 +197,9 @@ class Supervision:
             self._streaks[child] = (attempt + 1, now)
             wait = backoff.delay(attempt, random.random())
         retry_after = getattr(unwrap(cause), "retry_after", None) if cause is not None else None
-        return max(wait, float(retry_after)) if isinstance(retry_after, int | float) else wait
+        if isinstance(retry_after, int | float) and math.isfinite(retry_after):
+            return max(wait, float(retry_after))
+        return wait
 
     def _restart_at_once(self, child: Cell, reason: ExitReason) -> bool:
         """Swap the object of an actor that owns nothing and has no hooks: no task is needed for that."""
@@ -197,8 +208,8 @@ class Supervision:
             return False
         if child.extra is not None and child.extra.owns_anything():
             return False
-        if actor.kernel_has_stopped or actor.kernel_has_started:
-            return False
+        if actor.kernel_has_stopped or actor.kernel_has_started or not isinstance(child.spec.factory, type):
+            return False  # hooks are awaited, and a factory function may make an actor that has some
         child.transition(Event.RESTART)
         try:
             life.make(child)
@@ -210,21 +221,23 @@ class Supervision:
         return True
 
     def _begin_restart(self, cells: list[Cell], failed: Cell, reason: ExitReason, delay: float) -> None:
-        job = object()
+        job = RestartJob()
         for cell in cells:
             if cell.state in _ENDED:
                 continue
             cell.attention |= PAUSED
             cell.idle = False
-            cell.cold.restart_job = job  # an earlier restart of the same cell gives way
+            job.take(cell)
             if cell.state is not Lifecycle.RESTARTING:
                 cell.transition(Event.RESTART)
         self._system.start_task(self._restart, job, cells, failed, reason, delay)
 
-    async def _restart(self, job: object, cells: list[Cell], failed: Cell, reason: ExitReason, delay: float) -> None:
+    async def _restart(
+        self, job: RestartJob, cells: list[Cell], failed: Cell, reason: ExitReason, delay: float
+    ) -> None:
         started_at = self._system.now()
         for cell in reversed(cells):
-            if not self._mine(cell, job):
+            if not job.has(cell):
                 continue
             if cell is not failed and cell.spec.options.restart is Restart.TEMPORARY:
                 self._system.care.end(cell, ExitReason.SHUTDOWN)
@@ -232,21 +245,20 @@ class Supervision:
                 continue
             why = reason if cell is failed else ExitReason.SHUTDOWN
             await life.halt(cell, why, keep_children=cell.spec.keeps_children)
-        await anyio.sleep(max(0.0, started_at + delay - self._system.now()))
+        with job.backoff:
+            await anyio.sleep(max(0.0, started_at + delay - self._system.now()))
         for cell in cells:
-            if not self._mine(cell, job):
+            if not job.has(cell):
                 continue
             try:
                 await life.start(cell)
             except StartFailed as error:
-                if self._mine(cell, job) or cell.state is Lifecycle.STARTING:
+                if cell.state is Lifecycle.STARTING:
                     self._system.care.fail(cell, error.cause)
-                return
+                continue  # who comes after it may have been left to us
+            leave(cell)
             cause = reason.cause if cell is failed else None
             self._system.events_stream.publish(ChildRestarted(cell.path, cell.incarnation, cause))
-
-    def _mine(self, cell: Cell, job: object) -> bool:
-        return cell.state is Lifecycle.RESTARTING and cell.cold.restart_job is job
 
     def _escalate(self, child: Cell, error: BaseException) -> None:
         """Fail the supervisor itself. The child that caused it ends with the rest."""
@@ -264,7 +276,10 @@ class Supervision:
         cell.reason = ExitReason(ExitKind.FAILED, error)  # what its own asker is told
         if cell.worker is not None:
             cell.worker.scope.cancel()
-        self._system.care.fail(cell, error)
+        if not self._system.care.fail(cell, error):
+            # The supervisor goes on, without the child it gave up on.
+            cell.reason = None
+            self._system.care.end(child, ExitReason(ExitKind.FAILED, error))
 
     def restarts_left(self, child: Cell, now: float) -> int:
         """Return how often `child` may still be restarted before this supervisor gives up."""
