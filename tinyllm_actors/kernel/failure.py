@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import anyio
 
 from tinyllm_actors.errors import ActorFailed, ActorStopped, ForeignCancellation
 from tinyllm_actors.kernel.envelope import Ask
 from tinyllm_actors.kernel.lifecycle import ExitKind
-from tinyllm_actors.kernel.restart import unwrap
+from tinyllm_actors.kernel.restart import inside, unwrap
 from tinyllm_actors.kernel.slots import cancelled_from_outside
 
 if TYPE_CHECKING:
@@ -17,32 +17,59 @@ if TYPE_CHECKING:
     from tinyllm_actors.kernel.envelope import Envelope
     from tinyllm_actors.kernel.scheduler import Worker
 
-__all__ = ["settle"]
+__all__ = ["settle", "without_cancellation"]
 
 
-def settle(cell: Cell, envelope: Envelope, error: BaseException, worker: Worker | None) -> None:
+def settle(cell: Cell, envelope: Envelope, error: BaseException, worker: Worker | None) -> BaseException:
     """End a message whose handler raised, and report a failure to the supervisor.
 
     A cancellation that the kernel asked for ends the message alone. One that nobody asked for (a library cancelled
-    the future that the handler awaited) is a failure of that message, and must not reach the task group.
+    the future that the handler awaited) is a failure of that message, and must not reach the task group. What ends
+    the program (KeyboardInterrupt, SystemExit) ends the system first, in order.
+
+    Returns:
+        What the failure was, after all.
 
     Raises:
-        BaseException: what ends the program (KeyboardInterrupt, SystemExit), or the whole system is being cancelled.
+        BaseException: the worker itself is being cancelled, at the very end of a shutdown.
     """
+    error = without_cancellation(error)
     if isinstance(error, anyio.get_cancelled_exc_class()):
-        if worker is not None and worker.scope.cancel_called:
-            _cancelled(cell, envelope)
-            return
-        if cancelled_from_outside():
-            _cancelled(cell, envelope)
-            raise error
+        if worker is not None:
+            if worker.scope.cancel_called:
+                _cancelled(cell, envelope)
+                return error
+            if cancelled_from_outside():
+                _cancelled(cell, envelope)
+                raise error
         foreign = ForeignCancellation(cell.path)
         foreign.__cause__ = error
         error = foreign
     elif not isinstance(error, Exception):
         _cancelled(cell, envelope)
-        raise error
-    _failed(cell, envelope, unwrap(error))
+        cell.system.crash(error)
+        return error
+    _failed(cell, envelope, error)
+    return error
+
+
+def without_cancellation(error: BaseException) -> BaseException:
+    """Return what is left of an exception group without the cancellations in it, unwrapped if it is one error.
+
+    On trio a task group whose tasks fail while it is cancelled raises both in one group.
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    cancelled, rest = group.split(anyio.get_cancelled_exc_class())
+    if rest is not None:
+        return unwrap(rest)
+    return group if cancelled is None else _first_leaf(cancelled)
+
+
+def _first_leaf(error: BaseException) -> BaseException:
+    leaves = inside(error)
+    return _first_leaf(leaves[0]) if leaves else error
 
 
 def _cancelled(cell: Cell, envelope: Envelope) -> None:

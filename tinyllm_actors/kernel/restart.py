@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Backoff", "Directive", "Restart", "RestartWindow", "Strategy", "affected", "unwrap"]
+__all__ = ["Backoff", "Directive", "Restart", "RestartWindow", "Strategy", "affected", "inside", "unwrap"]
 
 T = TypeVar("T")
 
@@ -141,12 +141,13 @@ def affected(strategy: Strategy, children: Sequence[T], failed: T) -> list[T]:
 
 def unwrap(error: BaseException) -> BaseException:
     """Return the only leaf of an exception group, however deep; any other error as it is."""
-    while len(inner := _inside(error)) == 1:
+    while len(inner := inside(error)) == 1:
         error = inner[0]
     return error
 
 
-def _inside(error: BaseException) -> Sequence[BaseException]:
+def inside(error: BaseException) -> Sequence[BaseException]:
+    """Return the members of an exception group; nothing for any other error."""
     if isinstance(error, BaseExceptionGroup):
         return cast("BaseExceptionGroup[BaseException]", error).exceptions
     return ()

@@ -132,7 +132,7 @@ class Scheduler:
         if self._parked:
             self._parked.pop().set()
         else:
-            self.system.start_task(self._work)
+            self.system.start_worker(self._work)
 
     async def _work(self) -> None:
         queue = self.queue
@@ -141,28 +141,34 @@ class Scheduler:
         worker = Worker()
         worker.task = self.system.backend.current_task()
         has_turn = True
-        while True:
-            # A scope that was used to cancel a handler is spent: leave it, and lend the next handler a new one.
-            with anyio.CancelScope() as worker.scope:
-                while True:
-                    if has_turn:
-                        if self._turn(worker):
-                            has_turn = await self._hold(worker)
-                            if worker.abandoned:
-                                return
-                            if worker.scope.cancel_called:
-                                break
-                            continue
-                        if queue:
-                            await yield_now()
-                            continue
-                        self.active = False
-                    if len(self._parked) >= MAX_SPARE:
-                        return
-                    slot = new_slot()
-                    self._parked.append(slot)
-                    await slot
-                    has_turn = True
+        try:
+            while True:
+                # A scope that was used to cancel a handler is spent: leave it, and lend the next handler a new one.
+                with anyio.CancelScope() as worker.scope:
+                    while True:
+                        if has_turn:
+                            if self._turn(worker):
+                                has_turn = await self._hold(worker)
+                                if worker.abandoned:
+                                    return
+                                if worker.scope.cancel_called:
+                                    break
+                                continue
+                            if queue:
+                                await yield_now()
+                                continue
+                            self.active = False
+                        if len(self._parked) >= MAX_SPARE:
+                            return
+                        slot = new_slot()
+                        self._parked.append(slot)
+                        await slot
+                        has_turn = True
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as error:
+            self.active = False  # the turn died with this worker
+            self.system.crash(error)
 
     def _turn(self, worker: Worker) -> bool:
         """Run messages until one waits (True), or the batch or the queue is used up (False)."""
@@ -176,6 +182,8 @@ class Scheduler:
 
     def _drain(self, cell: Cell, worker: Worker, budget: int) -> int:  # noqa: C901 - a call per message would cost 10 %
         """Run a cell's messages. Returns what is left of the budget, or -1 when a handler waits."""
+        if cell.worker is not None:  # it was queued twice, and the first time its handler began to wait
+            return budget
         if cell.attention and not cell.attend():
             return budget
         actor = cell.actor
@@ -194,8 +202,10 @@ class Scheduler:
             envelope = mailbox.popleft()
             kind = envelope.kind
             context = envelope.context
-            if context is None or (kind and envelope.done):
-                continue  # a tombstone
+            if context is None or (kind and envelope.done):  # a tombstone
+                if cell.attention and not cell.attend():
+                    return budget
+                continue
             try:
                 if kind == Kind.STREAM:
                     outcome = context.run(begin, envelope, open_stream, actor, envelope)
@@ -208,7 +218,7 @@ class Scheduler:
                 actor = cell.actor
                 if actor is None:
                     return budget
-                receive = actor.receive  # it may be the next incarnation's by now
+                receive, mailbox = actor.receive, cell.mailbox  # they may be the next incarnation's by now
             else:
                 if type(outcome) is Suspension:
                     worker.cell, worker.envelope, worker.held = cell, envelope, outcome

@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
 
-from tinyllm_actors.errors import NameTaken, StartFailed, SystemClosed, UnknownActor
+from tinyllm_actors.errors import ActorStopped, NameTaken, StartFailed, SystemClosed, UnknownActor
 from tinyllm_actors.kernel import life
 from tinyllm_actors.kernel.actor import Actor
+from tinyllm_actors.kernel.break_off import break_off
 from tinyllm_actors.kernel.cell import Cell
 from tinyllm_actors.kernel.dead_letters import DeadLetters
 from tinyllm_actors.kernel.envelope import CURRENT, Envelope
 from tinyllm_actors.kernel.events import EventStream, Subscription
 from tinyllm_actors.kernel.groups import Group, Groups
+from tinyllm_actors.kernel.house import House
 from tinyllm_actors.kernel.inspect import ActorNode, look_at
-from tinyllm_actors.kernel.lifecycle import ExitReason, Lifecycle
+from tinyllm_actors.kernel.lifecycle import ExitReason
 from tinyllm_actors.kernel.log import attach_log
 from tinyllm_actors.kernel.node import SupervisorSpec
 from tinyllm_actors.kernel.ref import ActorRef
 from tinyllm_actors.kernel.registry import Registry
-from tinyllm_actors.kernel.restart import Backoff, unwrap
+from tinyllm_actors.kernel.restart import Backoff
 from tinyllm_actors.kernel.scheduler import Scheduler
 from tinyllm_actors.kernel.slots import current_backend
 from tinyllm_actors.kernel.spec import ChildSpec, DynamicSupervisor, Supervisor, check_name
@@ -30,7 +32,7 @@ from tinyllm_actors.kernel.supervision import Caretaker
 from tinyllm_actors.kernel.timers import Timers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Sequence
     from contextvars import Context
     from types import TracebackType
     from typing import Self
@@ -101,12 +103,11 @@ class ActorSystem:
         self._names = count(1)
         self._log_transitions = log_transitions
         self._supervisor = supervisor or Supervisor()
-        self._crash: BaseException | None = None
         self._open = False
-        self._group: anyio.abc.TaskGroup | None = None
+        self._house: House | None = None
 
     async def __aenter__(self) -> Self:
-        if self._group is not None:
+        if self._house is not None:
             raise RuntimeError(f"actor system {self.name!r} was used already; make a new one")
         self.backend = current_backend()
         self.now = self.backend.now
@@ -114,11 +115,13 @@ class ActorSystem:
         self._context.run(CURRENT.set, None)
         self.events_stream = EventStream(self.backend)
         await attach_log(self.events_stream, transitions=self._log_transitions)
+        self._house = House(self.new_context)
+        self.start_task = self._house.start
+        self.start_worker = self._house.start_bare
         self.timers = Timers(self.now, self.start_task)
         self.scheduler = Scheduler(self)
         self.care = Caretaker(self)
-        self._group = anyio.create_task_group()
-        await self._group.__aenter__()
+        await self._house.open()
         self._root = Cell(self, None, self.name, ChildSpec(_Root, self._supervisor))
         life.make(self._root)
         self._open = True
@@ -127,20 +130,14 @@ class ActorSystem:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        assert self._group is not None
+        assert self._house is not None
         self._open = False
-        with anyio.CancelScope(shield=True, deadline=anyio.current_time() + self.shutdown_timeout):
-            self.care.end(self._root, ExitReason.SHUTDOWN)
-            await life.joined(self._root)
-        self._group.cancel_scope.cancel()
-        cancelled = error is not None and isinstance(error, anyio.get_cancelled_exc_class())
-        try:
-            swallowed = await self._group.__aexit__(*((kind, error, traceback) if cancelled else (None, None, None)))
-        except BaseExceptionGroup as group:
-            raise unwrap(group) from None
-        if self._crash is not None and (error is None or cancelled):
-            raise self._crash
-        return swallowed if cancelled else None
+        with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(self.shutdown_timeout):
+                self.care.end(self._root, ExitReason.SHUTDOWN)
+                await life.joined(self._root)
+            await break_off(self._root)
+        return await self._house.close(kind, error, traceback)
 
     # --- spawning ----------------------------------------------------------------------------------
 
@@ -180,8 +177,10 @@ class ActorSystem:
 
     async def spawn_under(self, parent: Cell, spec: ChildSpec, name: str | None) -> ActorRef:
         """Start a child of `parent`."""
-        if not self._open or parent.state in {Lifecycle.STOPPING, Lifecycle.STOPPED}:
+        if not self._open:
             raise SystemClosed(self.name)
+        if life.ending(parent):
+            raise ActorStopped(parent.path, "it is stopping, and takes no children")
         name = name or spec.name
         label = f"{spec.label}-{next(self._names)}" if name is None else check_name(name)
         children = parent.cold.children
@@ -194,7 +193,9 @@ class ActorSystem:
         except BaseException as error:
             if isinstance(error, StartFailed):
                 self.care.report(cell, error.cause)
-            self.care.end(cell, ExitReason.STOPPED)
+            with anyio.CancelScope(shield=True):  # bounded, as every halt is
+                self.care.end(cell, ExitReason.STOPPED)
+                await life.joined(cell)
             raise
         return self.ref_to(cell)
 
@@ -315,19 +316,12 @@ class ActorSystem:
             return None
         return current
 
-    def start_task(self, function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> None:
-        """Run a coroutine function in the system's task group, with none of the caller's context variables."""
-        assert self._group is not None
-        self.new_context().run(self._group.start_soon, function, *arguments)
-
     def dead_letter(self, cell: Cell, envelope: Envelope, reason: str) -> None:
         """Record a message that nobody handled."""
         self.events_stream.publish(self.dead_letters.add(cell, envelope, reason))
 
     def crash(self, error: BaseException) -> None:
         """A failure reached the root: cancel the block of the system, which raises it."""
-        if self._crash is None:
-            self._crash = error
-            self._open = False
-            assert self._group is not None
-            self._group.cancel_scope.cancel()
+        assert self._house is not None
+        self._open = False
+        self._house.fail(error)
