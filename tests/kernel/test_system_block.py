@@ -157,8 +157,9 @@ async def test_what_ends_the_program_ends_an_answer_in_place_too() -> None:
         def receive(self, message: object) -> None:
             raise SystemExit
 
+    system = ActorSystem()
     with pytest.raises(SystemExit):
-        async with ActorSystem() as system:
+        async with system:
             ref = await system.spawn(Plain)
             await ref.ask("now")
     assert system.scheduler.inline_depth == 0

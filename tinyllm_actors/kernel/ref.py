@@ -11,7 +11,6 @@ from tinyllm_actors.kernel.envelope import NEVER, Ask, Envelope
 from tinyllm_actors.kernel.failure import settle
 from tinyllm_actors.kernel.lifecycle import ExitReason, Lifecycle
 from tinyllm_actors.kernel.mailbox import Overflow
-from tinyllm_actors.kernel.restart import unwrap
 from tinyllm_actors.kernel.scheduler import invoke
 from tinyllm_actors.kernel.stream import StreamRequest
 
@@ -163,8 +162,7 @@ class ActorRef:
         try:
             value = context.run(invoke, envelope, actor.receive)
         except BaseException as error:
-            settle(cell, envelope, error, None)
-            failure = ActorFailed(cell.path, unwrap(error))
+            failure = ActorFailed(cell.path, settle(cell, envelope, error, None))
             value = None
         else:
             failure = None

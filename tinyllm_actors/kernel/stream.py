@@ -51,8 +51,15 @@ class StreamAsk(Ask):
             self.reader_slot.set()
             self.reader_slot = None
         if len(self.buffer) >= self.capacity:
-            self.writer_slot = slot = self.receiver.system.backend.new_slot()
-            await slot
+            await self.wait_for_reader()
+
+    async def wait_for_reader(self) -> None:
+        """Wait until there is room in the channel."""
+        if self.done:
+            self.buffer.clear()  # a detached producer goes on without a reader
+            return
+        self.writer_slot = slot = self.receiver.system.backend.new_slot()
+        await slot
 
     def _finish(self) -> None:
         super()._finish()
@@ -63,16 +70,15 @@ class StreamAsk(Ask):
 
 async def pump(events: AsyncGenerator[Any, Any], ask: StreamAsk) -> None:
     """Move what `events` yields into the channel until it ends, fails or is cancelled."""
-    buffer, capacity, new_slot = ask.buffer, ask.capacity, ask.receiver.system.backend.new_slot
+    buffer, capacity = ask.buffer, ask.capacity
     try:
-        async for item in events:
+        async for item in events:  # `emit`, without a coroutine for each item
             buffer.append(item)
             if ask.reader_slot is not None:
                 ask.reader_slot.set()
                 ask.reader_slot = None
             if len(buffer) >= capacity:
-                ask.writer_slot = slot = new_slot()
-                await slot
+                await ask.wait_for_reader()
     finally:
         # The generator's own clean-up must be able to await even when this message is being cancelled.
         with anyio.CancelScope(shield=True, deadline=anyio.current_time() + CLEANUP_SECONDS):
