@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
@@ -19,7 +20,8 @@ from tinyllm_actors.integrations.litellm.failures import failure_of
 from tinyllm_actors.integrations.litellm.loading import load, observed, unobserved
 from tinyllm_actors.integrations.litellm.names import capabilities_of, check_credential, provider_of
 from tinyllm_actors.integrations.litellm.request import call_arguments, check_options
-from tinyllm_actors.integrations.litellm.usage import Prices, usage_of_chunks
+from tinyllm_actors.integrations.litellm.streams import is_stream, read_farewell, reason_of, reports_of
+from tinyllm_actors.integrations.litellm.usage import Prices
 from tinyllm_actors.integrations.openai_compatible.events import events_of
 from tinyllm_actors.integrations.openai_compatible.secret import Scrubber
 from tinyllm_actors.llm.answer import DEFAULT_LIMITS, completion_from_wire
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["LiteLLMModel", "from_name"]
 
 _PREFIX = "litellm/"
+_FAREWELL = 5.0
+"""How long what follows the end of an answer (the tokens) may take, in seconds."""
 
 
 class LiteLLMModel(ChatModel):
@@ -196,11 +200,13 @@ class LiteLLMModel(ChatModel):
         try:
             answer = await self._ask(arguments)
             if hasattr(answer, "__anext__"):
-                async with aclosing(self._chunks(answer)) as chunks:
+                reports: list[Any] = []
+                mocked = arguments.get("mock_response") is not None
+                async with aclosing(self._chunks(answer, reports, mocked)) as chunks:
                     async for chunk in chunks:
                         for event in assembler.feed(chunk):
                             yield event
-                yield self._completed(assembler, answer)
+                yield self._completed(assembler, answer, reports)
             else:
                 for event in events_of(self._completion(answer)):
                     yield event
@@ -223,36 +229,47 @@ class LiteLLMModel(ChatModel):
         except TimeoutError:
             raise ModelTimeout(f"{self.name}: nothing came for idle_timeout={self._idle_timeout!r} s") from None
 
-    async def _chunks(self, answer: Any) -> AsyncGenerator[dict[str, object], None]:
-        """Yield the chunks of litellm's stream, with the provider's reason to end and without one that is made up."""
-        to_the_end = observed(self._litellm)  # behind the last chunk litellm only works for its callbacks
+    async def _chunks(self, answer: Any, reports: list[Any], mocked: bool) -> AsyncGenerator[dict[str, object], None]:
+        """Yield the chunks of litellm's stream, with the provider's reason to end and without one that is made up.
+
+        Args:
+            answer: the stream.
+            reports: gets what the provider says of tokens.
+            mocked: there is no provider.
+        """
+        to_the_end = observed(self._litellm)  # behind the last chunk litellm works for its callbacks only
+        reason: str | None = None
         while True:
             try:
                 chunk = await self._patiently(anext(answer, None))
             except Exception:
-                reason = _reason_of(answer)
+                reason = reason_of(answer, mocked=mocked)
                 if reason is None:
                     raise
                 break  # the answer is whole; what broke off is the farewell
             if chunk is None:
-                return
+                break
             last = getattr(answer, "sent_last_chunk", False) is True
-            if last and _reason_of(answer) is None:
-                return
+            if last and reason_of(answer, mocked=mocked) is None:
+                break
             yield chunk.model_dump()
             if last and not to_the_end:
-                return
-        yield {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}
+                with contextlib.suppress(Exception):
+                    async with asyncio.timeout(_FAREWELL):
+                        await read_farewell(answer, reports)
+                break
+        reports[:0] = reports_of(answer)
+        if reason is not None:
+            yield {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}
 
     def _completion(self, response: Any) -> Completion:
         completion = completion_from_wire(response.model_dump(), self.name, limits=self._limits)
         return _tidied(completion, self._opened_prices.of_answer(completion.usage, response))
 
-    def _completed(self, assembler: ChunkAssembler, answer: Any) -> Completed:
-        if not assembler.started and (assembler.finish_reason is None or not _is_stream(answer)):
+    def _completed(self, assembler: ChunkAssembler, answer: Any, reports: list[Any]) -> Completed:
+        if not assembler.started and (assembler.finish_reason is None or not is_stream(answer)):
             raise MalformedResponse(f"{self.name}: the provider answered, but not with a stream; check api_base")
-        usage, report = usage_of_chunks(answer)
-        return Completed(_tidied(assembler.finish().completion, self._opened_prices.of_stream(usage, report)))
+        return Completed(_tidied(assembler.finish().completion, self._opened_prices.of_stream(reports)))
 
     @property
     def _opened_prices(self) -> Prices:
@@ -293,18 +310,6 @@ def _tidied(completion: Completion, usage: Usage | None) -> Completion:
     """Add the price, and drop a field that litellm adds to say nothing."""
     extra = {name: value for name, value in completion.extra.items() if value or name != "provider_specific_fields"}
     return msgspec.structs.replace(completion, usage=usage, extra=extra)
-
-
-def _is_stream(answer: Any) -> bool:
-    """Tell whether the provider answered with a stream, and not with a page or one object that litellm read over."""
-    headers: Mapping[str, str] = getattr(answer, "_response_headers", None) or {}
-    return not headers.get("content-type", "").partition(";")[0].endswith(("html", "json", "xml"))
-
-
-def _reason_of(answer: Any) -> str | None:
-    """Return the reason to end that the provider gave, and not litellm."""
-    reasons = (getattr(answer, name, None) for name in ("received_finish_reason", "intermittent_finish_reason"))
-    return next((str(reason) for reason in reasons if reason is not None), None)
 
 
 def _secrets(options: Mapping[str, object]) -> Iterator[str]:

@@ -42,31 +42,30 @@ async def release(litellm: Any) -> None:
         if not left:
             del _models[loop]
     if not left:
-        await _stop_worker(loop)
-        await _await_tasks(litellm)
+        module = sys.modules.get("litellm.litellm_core_utils.logging_worker")
+        worker = getattr(module, "GLOBAL_LOGGING_WORKER", None)
+        await _await_tasks(litellm, getattr(worker, "_worker_task", None))
+        if worker is not None and getattr(worker, "_bound_loop", None) is loop:
+            await _stop(worker)
         for client in _take_clients(litellm, loop):
             await _close(client)
         for _ in range(2):  # a closed transport reports it in the next turn
             await asyncio.sleep(0)
 
 
-async def _stop_worker(loop: asyncio.AbstractEventLoop) -> None:
-    module = sys.modules.get("litellm.litellm_core_utils.logging_worker")
-    worker = getattr(module, "GLOBAL_LOGGING_WORKER", None)
-    if worker is None or getattr(worker, "_bound_loop", None) is not loop:
-        return
+async def _await_tasks(litellm: Any, endless: asyncio.Task[Any] | None) -> None:
+    """Wait for the tasks whose coroutines are litellm's own code; they end by themselves, but for the worker's."""
+    home = os.path.dirname(litellm.__file__) + os.sep
+    tasks = [task for task in asyncio.all_tasks() if task is not endless and _file_of(task).startswith(home)]
+    if tasks:
+        await asyncio.wait(tasks, timeout=_PATIENCE)
+
+
+async def _stop(worker: Any) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_PATIENCE):
             await worker.flush()
     await worker.stop()
-
-
-async def _await_tasks(litellm: Any) -> None:
-    """Wait for the tasks whose coroutines are litellm's own code; they end by themselves."""
-    home = os.path.dirname(litellm.__file__) + os.sep
-    tasks = [task for task in asyncio.all_tasks() if _file_of(task).startswith(home)]
-    if tasks:
-        await asyncio.wait(tasks, timeout=_PATIENCE)
 
 
 def _file_of(task: asyncio.Task[Any]) -> str:

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tinyllm_actors.llm.model import Usage
-from tinyllm_actors.llm.wire import usage_of
+from tinyllm_actors.llm.wire import as_object, usage_of
 
-__all__ = ["Prices", "usage_of_chunks"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["Prices", "usage_of_reports"]
 
 
-def usage_of_chunks(answer: Any) -> tuple[Usage | None, Any]:
-    """Return the tokens that litellm's stream reports, and the last report as litellm has it.
+def usage_of_reports(reports: Sequence[Any]) -> Usage | None:
+    """Return the tokens of a streamed answer.
 
     Some providers report the prompt at the beginning and the answer at the end, some both with each chunk, always as
     running totals: the largest of each counts.
     """
-    chunks: list[Any] = getattr(answer, "chunks", None) or []
-    reports = [report for chunk in chunks if (report := getattr(chunk, "usage", None)) is not None]
-    usages = [usage for report in reports if (usage := usage_of(report.model_dump())) is not None]
+    plain: Iterator[object] = (report if as_object(report) else report.model_dump() for report in reports)
+    usages = [usage for report in plain if (usage := usage_of(report)) is not None]
     if not usages:
-        return None, None
+        return None
     prompt = max(usage.prompt_tokens for usage in usages)
     completion = max(usage.completion_tokens for usage in usages)
-    total = max(prompt + completion, *(usage.total_tokens for usage in usages))
-    return Usage(prompt, completion, total), reports[-1]
+    return Usage(prompt, completion, max(prompt + completion, *(usage.total_tokens for usage in usages)))
 
 
 class Prices:
@@ -51,22 +52,23 @@ class Prices:
         hidden: dict[str, object] = getattr(response, "_hidden_params", None) or {}
         return _with_cost(usage, hidden.get("response_cost"))
 
-    def of_stream(self, usage: Usage | None, report: Any) -> Usage | None:
-        """Return `usage` with the price of a streamed answer.
+    def of_stream(self, reports: Sequence[Any]) -> Usage | None:
+        """Return the tokens and the price of a streamed answer.
 
         Args:
-            usage: the tokens.
-            report: the same as litellm has it, which may tell cached tokens apart.
+            reports: of tokens, as they came; litellm's own kind may tell cached tokens apart.
         """
+        usage = usage_of_reports(reports)
         if usage is None or not self._known:
             return usage
+        last = reports[-1]
         try:
             prompt, completion = self._litellm.cost_per_token(
                 model=self._model,
                 custom_llm_provider=self._provider,
                 prompt_tokens=usage.prompt_tokens,
                 completion_tokens=usage.completion_tokens,
-                usage_object=report,
+                usage_object=None if as_object(last) else last,
             )
         except Exception:  # litellm's way to say that it has no price
             self._known = False

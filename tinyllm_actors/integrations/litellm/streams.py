@@ -1,0 +1,57 @@
+"""Look into litellm's stream for what it does not say: whether the provider ended the answer, and how many tokens.
+
+`CustomStreamWrapper` makes up a reason to end where the provider gave none, and counts tokens by itself, in a worker
+thread, where the provider has counted them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tinyllm_actors.llm.wire import as_object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["is_stream", "read_farewell", "reason_of", "reports_of"]
+
+
+def is_stream(answer: Any) -> bool:
+    """Tell whether the provider answered with a stream, and not with a page or one object that litellm read over."""
+    headers: Mapping[str, str] = getattr(answer, "_response_headers", None) or {}
+    return not headers.get("content-type", "").partition(";")[0].endswith(("html", "json", "xml"))
+
+
+def reason_of(answer: Any, *, mocked: bool) -> str | None:
+    """Return the reason to end that the provider gave, and not litellm.
+
+    Args:
+        answer: the stream.
+        mocked: there is no provider: like what comes from litellm's cache, the answer is whole and has no reason.
+    """
+    reasons = (getattr(answer, name, None) for name in ("received_finish_reason", "intermittent_finish_reason"))
+    reason = next((str(reason) for reason in reasons if reason is not None), None)
+    whole = mocked or getattr(answer, "custom_llm_provider", None) == "cached_response"
+    return "stop" if reason is None and whole else reason
+
+
+def reports_of(answer: Any) -> Iterator[Any]:
+    """Yield the counts of tokens that came with the chunks of an answer."""
+    for chunk in getattr(answer, "chunks", None) or ():
+        report = getattr(chunk, "usage", None)
+        if report is not None:
+            yield report
+
+
+async def read_farewell(answer: Any, reports: list[Any]) -> None:
+    """Read what the provider sends behind the end of its answer, past litellm, and keep the counts of tokens.
+
+    To its end, so that the connection can be used again.
+    """
+    source: Any = getattr(answer, "completion_stream", None)
+    if not hasattr(source, "__anext__"):
+        return
+    async for chunk in source:
+        report: Any = getattr(chunk, "usage", None) or (as_object(chunk) and chunk.get("usage"))
+        if report:
+            reports.append(report)
