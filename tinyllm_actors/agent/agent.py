@@ -10,7 +10,7 @@ from tinyllm_actors.agent.input import check_input
 from tinyllm_actors.conversation import interrupted, repair
 from tinyllm_actors.errors import ConfigurationError, FunctionFailed
 from tinyllm_actors.function import Call, Function, unwrap
-from tinyllm_actors.kernel import ActorRef, ChildSpec, Supervisor
+from tinyllm_actors.kernel import ActorRef, Backoff, ChildSpec, Supervisor
 from tinyllm_actors.llm import (
     LLM,
     AssistantMessage,
@@ -59,6 +59,7 @@ class Agent(Function):
             without tools.
         idle_timeout: seconds that the model may be silent.
         max_retries: how often a model call that failed for the moment is tried again.
+        backoff: how long to wait before each retry, unless the provider says; left out, half a second, doubling.
         max_tool_concurrency: tool calls of one turn that run at the same time.
         **options: of `Function`: `name`, `run_evaluators`, `processed_output_evaluators`, `user_id`, `session_id` …
 
@@ -82,6 +83,7 @@ class Agent(Function):
         tool_retries: int = 3,
         idle_timeout: float = 120.0,
         max_retries: int = 3,
+        backoff: Backoff | None = None,
         max_tool_concurrency: int = 8,
         **options: Any,
     ) -> None:
@@ -93,7 +95,12 @@ class Agent(Function):
         if not isinstance(tools, Toolkit):
             tools = Toolkit(tools, max_concurrency=max_tool_concurrency)
         self._llm_spec = LLM.spec(
-            model, model_options=model_options, idle_timeout=idle_timeout, max_retries=max_retries, **self._identity()
+            model,
+            model_options=model_options,
+            idle_timeout=idle_timeout,
+            max_retries=max_retries,
+            backoff=backoff,
+            **self._identity(),
         )
         self._toolkit_definition = tools
         self._memory_source = memory or BufferMemory.spec()

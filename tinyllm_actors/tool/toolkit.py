@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Toolkit", "ToolkitFunction"]
 
-SLACK: Final = 2.0
-"""Seconds beyond a tool's own time-out after which its actor counts as stuck and is replaced."""
-
-
 MAX_PENDING_REPORTS: Final = 16
 
 
@@ -38,6 +34,7 @@ class Toolkit:
         tools: tools, functions, or other toolkits.
         name: what it is called in the log.
         max_concurrency: calls of one turn that run at the same time. If in doubt, leave it.
+        slack: seconds beyond a tool's own time-out after which its actor counts as stuck and is replaced.
 
     Raises:
         ConfigurationError: two tools have the same name, or something is no tool.
@@ -49,11 +46,13 @@ class Toolkit:
         *,
         name: str = "Toolkit",
         max_concurrency: int = 8,
+        slack: float = 2.0,
     ) -> None:
         if max_concurrency < 1:
             raise ConfigurationError(f"max_concurrency must be at least 1, got {max_concurrency!r}")
         self.name = name
         self.max_concurrency = max_concurrency
+        self.slack = slack
         self.tools: dict[str, Tool[..., Any]] = {}
         for entry in tools:
             for tool in entry.tools.values() if isinstance(entry, Toolkit) else [Tool.of(entry)]:
@@ -153,7 +152,7 @@ class ToolkitFunction(Function):
         while free and not free[-1].alive:
             free.pop()
         ref = free.pop() if free else await self._spawn(tool, None)
-        bound = None if tool.timeout is None else (tool.timeout + SLACK) * (tool.retries + 1)
+        bound = None if tool.timeout is None else (tool.timeout + self._toolkit.slack) * (tool.retries + 1)
         arguments: dict[str, Any] = {"arguments": call.arguments, "call_id": call.call_id}
         try:
             if emit is None:
