@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from tinyllm_actors.errors import ActorStopped, MailboxFull, MessageDiscarded
 from tinyllm_actors.kernel.cold import Cold
+from tinyllm_actors.kernel.deferred import requeue
 from tinyllm_actors.kernel.envelope import Ask, Envelope, Kind
 from tinyllm_actors.kernel.events import Transition
 from tinyllm_actors.kernel.lifecycle import LIFECYCLE, Event, Lifecycle
@@ -249,6 +250,8 @@ class Cell:
         mailbox = self.mailbox
         if mailbox is None:
             mailbox = self.new_queue()
+        if cold.replay:
+            requeue(self, cold)
         if self.attention & URGENT:
             while cold.urgent:
                 mailbox.appendleft(cold.urgent.pop())

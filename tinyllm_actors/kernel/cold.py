@@ -42,6 +42,7 @@ class Cold:
         "postponed",
         "quiet",
         "receive_timeout",
+        "replay",
         "restart_job",
         "router",
         "runner",
@@ -75,6 +76,7 @@ class Cold:
         self.looks: list[Look] = []  # calls that run between two messages
         self.deferred: dict[Ask, None] = {}  # asks that the actor answers later
         self.postponed: list[tuple[Envelope, Context]] = []  # messages that wait for another state
+        self.replay = False  # that state has come
         self.endings: dict[object, Callable[[Cell, ExitReason], object]] = {}  # what else the final stop undoes
         self.runner: Runner | None = None  # the task of an actor that has one to itself
         self.router: Table | None = None  # how a pool chooses among its members

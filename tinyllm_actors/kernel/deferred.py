@@ -89,17 +89,20 @@ def fail_deferred(extra: Cold, path: str, reason: ExitReason) -> None:
 
 
 def postpone(cell: Cell, envelope: Envelope, limit: int) -> None:
-    """Put the message in processing off until `requeue`. Its asker goes on waiting.
-
-    Raises:
-        MailboxFull: `limit` messages are put off already.
-    """
+    """Put the message in processing off until `requeue`, unless `limit` are already. Its asker goes on waiting."""
     postponed = cell.cold.postponed
     postponed[:] = [entry for entry in postponed if not entry[0].done]
     if len(postponed) >= limit:
-        raise MailboxFull(cell.path, limit, envelope.message)
+        if isinstance(envelope, Ask):
+            envelope.fail(MailboxFull(cell.path, limit, envelope.message))
+        else:
+            cell.system.dead_letter(cell, envelope, "full")
+        return
     if cell.capacity < 0:
-        cell.refuse(envelope, "stopped")
+        if isinstance(envelope, Ask):
+            envelope.fail(ActorStopped(cell.path, "it is stopped", envelope.message))
+        else:
+            cell.system.dead_letter(cell, envelope, "stopped")
         return
     assert envelope.context is not None
     if type(envelope) is Ask:
@@ -111,6 +114,7 @@ def requeue(cell: Cell, extra: Cold) -> None:
     """Put what was put off back into the mailbox, before everything else, oldest first."""
     if not extra.postponed:
         return
+    extra.replay = False
     postponed, extra.postponed = extra.postponed, []
     mailbox = cell.new_queue() if cell.mailbox is None else cell.mailbox
     for envelope, context in reversed(postponed):
