@@ -127,10 +127,10 @@ class Function(Actor):
     # --- a call ------------------------------------------------------------------------------------
 
     async def started(self) -> None:
-        """Enter INIT and start the evaluators. Subclasses that override it call `await super().started()`."""
-        self._publish(States.INIT, "init", States.INIT)
+        """Start the evaluators and enter INIT. Subclasses that override it call `await super().started()` at the end."""
         for evaluators in self._evaluators or ():
             await evaluators.start()
+        self._publish(States.INIT, "init", States.INIT)
 
     async def receive(self, message: Any) -> Any:
         """Handle a call. Subclasses with messages of their own handle those first."""

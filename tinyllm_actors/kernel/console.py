@@ -1,0 +1,154 @@
+"""The log as a person reads it: one line an event, in columns.
+
+```text
+INFO | tinyllm_actors.function | 2023-12-25 19:37:12,737 : [Agent] transition to: States.RUNNING
+```
+
+For programs with a terminal. A service configures structlog itself, with JSON for instance: what the kernel logs are
+ordinary structlog events.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from tinyllm_actors.kernel.redaction import is_secret_name, redact
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+    from typing import TextIO
+
+__all__ = ["ConsoleLog", "configure_console_log"]
+
+OWN: Final = "tinyllm_actors."
+"""Loggers below this name say everything in their sentence; the fields beside it are for machines."""
+
+# A terminal obeys control characters, and what is logged may quote anybody: shown as escapes, but for line ends.
+_CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in {9, 10}}
+_CONTROLS[10] = "\n    "
+
+
+class ConsoleLog:
+    """Where the lines go. Lines and the program's own text never share a line.
+
+    Safe to use from several threads.
+
+    Args:
+        file: the text file to write to.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._in_line = False
+
+    def line(self, line: str) -> None:
+        """Write a line of the log, on a line of its own. A console that is gone is no reason to fail."""
+        with self._lock, contextlib.suppress(OSError):
+            self._put(f"\n{line}\n" if self._in_line else f"{line}\n")
+
+    def write(self, text: str) -> None:
+        """Write text of the program, as it is: a piece of a streamed answer, for instance.
+
+        Raises:
+            OSError: the file takes nothing any more.
+        """
+        if text:
+            with self._lock:
+                self._put(text)
+
+    def end_line(self) -> None:
+        """Finish the line that `write` began, if it did."""
+        with self._lock:
+            if self._in_line:
+                self._put("\n")
+
+    def _put(self, text: str) -> None:
+        try:
+            self._file.write(text)
+        except UnicodeEncodeError:
+            encoding = self._file.encoding or "ascii"
+            self._file.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        self._in_line = not text.endswith("\n")
+        self._file.flush()
+
+
+def configure_console_log(*, level: str = "info", file: TextIO | None = None) -> ConsoleLog:
+    """Configure structlog for a person at a terminal. Systems that start after this log their transitions.
+
+    ```python
+    >>> import structlog, sys
+    >>> log = configure_console_log(file=sys.stdout)
+    >>> structlog.get_logger("shop").warning("out of stock", item="tea")
+    WARNING | shop | ... : out of stock item='tea'
+    >>> structlog.reset_defaults()
+
+    ```
+
+    Args:
+        level: the lowest level to write: `"debug"` adds the lifecycles of actors to the transitions of Functions,
+            `"warning"` leaves failures and dead letters, `"critical"` nothing of the kernel's.
+        file: where to; standard output if left out. Writing to it must not block for long, as actors wait for it.
+
+    Returns:
+        the log's file, for text of your own between the lines.
+    """
+    log = ConsoleLog(sys.stdout if file is None else file)
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.format_exc_info, _Columns()],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *names: _Sink(log, str(names[0]) if names else "-"),
+        cache_logger_on_first_use=True,
+    )
+    return log
+
+
+class _Sink:
+    """What structlog hands finished lines to; `name` is what the logger was asked for by."""
+
+    __slots__ = ("critical", "debug", "error", "info", "msg", "name", "warning")
+
+    def __init__(self, log: ConsoleLog, name: str) -> None:
+        self.name = name
+        self.debug = self.info = self.warning = self.error = self.critical = self.msg = log.line
+
+
+class _Columns:
+    """Brings an event into columns; structlog's last processor."""
+
+    def __init__(self) -> None:
+        self._latest = (0, "")
+
+    def __call__(self, sink: Any, method: str, event: MutableMapping[str, Any]) -> str:
+        text = str(event.pop("event", ""))
+        name = event.pop("logger", None) or sink.name
+        trace = event.pop("exception", None)
+        target = event.get("target")
+        if isinstance(target, enum.Enum) and name.startswith(OWN):
+            text = f"{text.removesuffix(str(target))}{type(target).__name__}.{target.name}"
+        else:
+            if not name.startswith(OWN):
+                text += "".join(f" {key}={_shown(key, value)}" for key, value in event.items())
+            text = redact(text).translate(_CONTROLS)
+        line = f"{method.upper()} | {name} | {self._now()} : {text}"
+        return line if trace is None else f"{line}\n{redact(str(trace))}"
+
+    def _now(self) -> str:
+        """Return the local time with milliseconds; all but those change once a second."""
+        now = time.time()
+        second = int(now)
+        latest = self._latest
+        if second != latest[0]:
+            latest = self._latest = (second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second)))
+        return f"{latest[1]},{int((now - second) * 1000):03d}"
+
+
+def _shown(key: str, value: object) -> str:
+    return "'***'" if is_secret_name(key) else repr(value)
