@@ -285,7 +285,9 @@ async def test_a_server_that_does_not_stream_is_not_taken_for_a_silent_model() -
 
 
 @pytest.mark.parametrize("farewell", ["drop", "hang"])
-async def test_an_answer_is_whole_once_it_gave_its_reason_to_end(farewell: str) -> None:
+async def test_an_answer_is_whole_once_it_gave_its_reason_to_end(
+    farewell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What goes wrong after the reason to end costs nothing but the usage."""
 
     async def play(exchange: Any) -> None:
@@ -294,6 +296,7 @@ async def test_an_answer_is_whole_once_it_gave_its_reason_to_end(farewell: str) 
         await exchange.send_event('{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}')
         await (exchange.close() if farewell == "drop" else anyio.sleep_forever())
 
+    monkeypatch.setattr("tinyllm_actors.integrations.litellm.model.FAREWELL", 0.1)
     async with FaultServer([b.Behaviour(farewell, play)]) as server, opened(server, idle_timeout=IDLE) as model:
         completion = await call(model, streamed=True)
     assert (completion.message.content, completion.finish_reason) == ("all", "length")

@@ -102,7 +102,7 @@ _lock = threading.Lock()
 _loaded: list[Any] = []
 
 
-def _installed_version() -> str | None:
+def installed_version() -> str | None:
     if importlib.util.find_spec("litellm") is None:
         return None
     try:
@@ -115,7 +115,7 @@ def _load() -> Any:
     with _lock:
         if _loaded:
             return _loaded[0]
-        check_version(_installed_version())
+        check_version(installed_version())
         for name, value in _QUIET_SETTINGS.items():
             os.environ.setdefault(name, value)
         litellm: Any = importlib.import_module("litellm")

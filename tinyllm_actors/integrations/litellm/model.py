@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["LiteLLMModel", "from_name"]
 
 _PREFIX = "litellm/"
-_FAREWELL = 5.0
+FAREWELL = 5.0
 """How long what follows the end of an answer (the tokens) may take, in seconds."""
 
 
@@ -255,7 +255,7 @@ class LiteLLMModel(ChatModel):
             yield chunk.model_dump()
             if last and not to_the_end:
                 with contextlib.suppress(Exception):
-                    async with asyncio.timeout(_FAREWELL):
+                    async with asyncio.timeout(FAREWELL):
                         await read_farewell(answer, reports)
                 break
         reports[:0] = reports_of(answer)
@@ -303,6 +303,7 @@ def from_name(name: str, options: Mapping[str, object]) -> LiteLLMModel:
     model = name.removeprefix(_PREFIX)
     if not model.strip("/ "):
         raise UnknownModel(f"{name!r} names no model; write it as 'provider/model', such as 'openai/gpt-4o-mini'")
+    check_options(options)  # before one of them meets an argument of the same name
     return LiteLLMModel(model, **cast("dict[str, Any]", options))
 
 
