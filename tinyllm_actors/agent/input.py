@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
-
 __all__ = ["check_input"]
 
 
@@ -28,5 +26,7 @@ def check_input(arguments: dict[str, Any]) -> dict[str, Any]:
         problem = ("empty_message", "the message is empty; pass what the user said as content='…'")
     else:
         problem = ("message_type", "a message is text, or a list of parts; pass what the user said as content='…'")
+    from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError  # only bad input needs it
+
     detail = InitErrorDetails(type=PydanticCustomError(*problem), loc=("content",), input=content)
     raise ValidationError.from_exception_data("AgentInput", [detail])

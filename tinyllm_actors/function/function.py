@@ -127,7 +127,7 @@ class Function(Actor):
     # --- a call ------------------------------------------------------------------------------------
 
     async def started(self) -> None:
-        """Start the evaluators and enter INIT. Subclasses that override it call `await super().started()` at the end."""
+        """Start the evaluators and enter INIT; subclasses end with `await super().started()`."""
         for evaluators in self._evaluators or ():
             await evaluators.start()
         self._publish(States.INIT, "init", States.INIT)

@@ -11,12 +11,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
-
-from pydantic import ValidationError
+import sys
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypeAlias, TypedDict, TypeGuard
 
 from tinyllm_actors.errors import ActorError, ActorFailed, FunctionFailed, ModelError, StartFailed
 from tinyllm_actors.kernel.redaction import MASK, is_secret_name, redact
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 __all__ = ["ErrorInfo", "Failure", "FieldError", "Result", "Success", "failure", "success", "unwrap"]
 
@@ -95,7 +97,7 @@ def failure(error: BaseException, *, state: str, partial: Any = None) -> Failure
         "retry_after": getattr(cause, "retry_after", None),
     }
     message = str(cause) or type(cause).__name__
-    if isinstance(cause, ValidationError):
+    if _is_validation_error(cause):
         info["validation"] = fields = field_errors(cause)
         shown = "; ".join(
             f"{field['loc'] or 'value'}: {field['message']}, got {field['value']}" for field in fields[:5]
@@ -107,6 +109,11 @@ def failure(error: BaseException, *, state: str, partial: Any = None) -> Failure
     if partial is not None:
         info["partial"] = partial
     return {"status": "error", "message": redact(message), "error": info}
+
+
+def _is_validation_error(error: BaseException) -> TypeGuard[ValidationError]:
+    core = sys.modules.get("pydantic_core")  # whoever raised one has imported it
+    return core is not None and isinstance(error, core.ValidationError)
 
 
 def field_errors(error: ValidationError) -> list[FieldError]:

@@ -7,10 +7,10 @@ from functools import lru_cache
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from pydantic import BaseModel, TypeAdapter
-
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pydantic import BaseModel, TypeAdapter
 
 __all__ = ["Check", "Validator", "validator_for"]
 
@@ -40,6 +40,8 @@ class Validator:
     __slots__ = ("_adapter", "_aliases", "_keeps_extra", "_model", "_strict")
 
     def __init__(self, schema: Any, *, strict: bool | None = None) -> None:
+        from pydantic import TypeAdapter  # 60 ms that a program without validators need not pay
+
         self._strict = strict
         self._model = cast("type[BaseModel]", schema) if _is_model(schema) else None
         self._adapter: TypeAdapter[Any] | None = None if self._model is not None else TypeAdapter(schema)
@@ -91,4 +93,6 @@ def validator_for(schema: Any, *, strict: bool | None = None) -> Check | None:
 
 
 def _is_model(schema: Any) -> bool:
+    from pydantic import BaseModel
+
     return isinstance(schema, type) and issubclass(schema, BaseModel)
