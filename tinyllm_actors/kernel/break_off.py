@@ -34,6 +34,7 @@ async def break_off(root: Cell) -> None:
     for cell in cells:
         if cell.worker is not None:
             life.abandon(cell, cell.worker, grace)
+        life.abandon_tasks(cell)
         life.finish(cell)
 
 

@@ -15,20 +15,19 @@ from tinyllm_actors.kernel.cold import Cold
 from tinyllm_actors.kernel.deferred import requeue
 from tinyllm_actors.kernel.envelope import Ask, Envelope, Kind
 from tinyllm_actors.kernel.events import Transition
-from tinyllm_actors.kernel.lifecycle import LIFECYCLE, Event, Lifecycle
+from tinyllm_actors.kernel.lifecycle import LIFECYCLE, Event, ExitReason, Lifecycle
 from tinyllm_actors.kernel.mailbox import NotingQueue, Overflow, drop_done, pop_oldest
 from tinyllm_actors.kernel.waiter import Waiter
 
 if TYPE_CHECKING:
     from tinyllm_actors.kernel.actor import Actor
     from tinyllm_actors.kernel.envelope import Signal
-    from tinyllm_actors.kernel.lifecycle import ExitReason
     from tinyllm_actors.kernel.mailbox import Queue
     from tinyllm_actors.kernel.scheduler import Worker
     from tinyllm_actors.kernel.spec import ChildSpec
     from tinyllm_actors.kernel.system import ActorSystem
 
-__all__ = ["CALLS", "CHANGED", "DEDICATED", "PAUSED", "URGENT", "WAITERS", "Cell"]
+__all__ = ["CALLS", "CHANGED", "DEDICATED", "LEAVING", "PAUSED", "URGENT", "WAITERS", "Cell"]
 
 # Why a worker must look up before the next message (bits of `Cell.attention`).
 PAUSED: Final = 1
@@ -37,6 +36,7 @@ WAITERS: Final = 4
 CALLS: Final = 8
 CHANGED: Final = 16
 DEDICATED: Final = 32
+LEAVING: Final = 64
 
 UNBOUNDED: Final = 1 << 62
 
@@ -230,12 +230,14 @@ class Cell:
         """See to what is more urgent than the next message. False when the actor must not go on."""
         if self.attention & PAUSED:
             self.notify_quiet()
-            extra = self.extra
-            if extra is not None and extra.leaving is not None:
-                reason, extra.leaving = extra.leaving, None
-                self.system.care.leave(self, reason)
-            elif self.attention & CALLS and self.state is Lifecycle.SUSPENDED:
+            if self.attention & CALLS and self.state is Lifecycle.SUSPENDED:
                 self._run_looks()
+            return False
+        if self.attention & LEAVING:
+            self.attention &= ~LEAVING
+            cold = self.cold
+            reason, cold.leaving = cold.leaving, None
+            self.system.care.leave(self, reason or ExitReason.NORMAL)
             return False
         if self.attention & DEDICATED:
             runner = self.cold.runner

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from tinyllm_actors.errors import UnknownActor
+from tinyllm_actors.errors import ActorStopped, UnknownActor
 from tinyllm_actors.kernel import behaviour, watch
-from tinyllm_actors.kernel.cell import PAUSED
+from tinyllm_actors.kernel.cell import LEAVING
 from tinyllm_actors.kernel.deferred import defer
 from tinyllm_actors.kernel.envelope import CURRENT, NEVER, Ask
 from tinyllm_actors.kernel.lifecycle import ExitReason
@@ -245,8 +245,8 @@ class ActorContext:
         """End after the message in processing. A permanent actor is started again by its supervisor."""
         cell = self._cell
         cell.cold.leaving = ExitReason.NORMAL
-        cell.attention |= PAUSED
-        if cell.idle or cell.worker is None:
+        cell.attention |= LEAVING
+        if cell.idle:
             cell.idle = False
             cell.system.scheduler.enqueue(cell)
 
@@ -321,6 +321,8 @@ class ActorContext:
         return self._own(OwnedTask(self._cell, function.__name__, lambda: function(*args), on_result, on_error))
 
     def _own(self, task: OwnedTask) -> OwnedTask:
+        if self._cell.actor is None:
+            raise ActorStopped(self._cell.path, "it is stopping, and starts no tasks")
         self._cell.cold.tasks.add(task)
         self._cell.system.start_task(task.run)
         return task

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from tinyllm_actors.errors import ActorFailed, ActorStopped, ForeignCancellation
-from tinyllm_actors.kernel.cell import DEDICATED, PAUSED
+from tinyllm_actors.kernel.cell import DEDICATED, LEAVING, PAUSED
 from tinyllm_actors.kernel.envelope import Ask, Envelope, Kind
 from tinyllm_actors.kernel.events import Unanswered
 from tinyllm_actors.kernel.failure import settle
@@ -213,7 +213,7 @@ class Runner:
         cell = self._cell
         budget = BATCH
         while True:
-            if cell.attention & PAUSED:
+            if cell.attention & (PAUSED | LEAVING):
                 cell.attend()
                 return None
             if cell.attention != DEDICATED:

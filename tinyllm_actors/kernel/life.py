@@ -14,7 +14,7 @@ import anyio
 from tinyllm_actors.errors import ActorStopped, ForeignCancellation, StartFailed, Unresponsive
 from tinyllm_actors.kernel import behaviour, watch
 from tinyllm_actors.kernel.actor import Actor
-from tinyllm_actors.kernel.cell import PAUSED
+from tinyllm_actors.kernel.cell import LEAVING, PAUSED
 from tinyllm_actors.kernel.dedicated import Runner
 from tinyllm_actors.kernel.deferred import fail_deferred, requeue
 from tinyllm_actors.kernel.envelope import Ask
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "abandon",
+    "abandon_tasks",
     "ended",
     "ending",
     "finish",
@@ -192,6 +193,17 @@ def abandon(cell: Cell, worker: Worker, waited: float) -> None:
     cell.system.backend.interrupt(worker.task)
 
 
+def abandon_tasks(cell: Cell) -> None:
+    """Give up on the actor's own tasks."""
+    extra = cell.extra
+    if extra is None or not extra.tasks:
+        return
+    tasks, extra.tasks = extra.tasks, set()
+    for task in tasks:
+        task.abandon()
+    cell.system.events_stream.publish(Unanswered(cell.path, cell.system.grace))
+
+
 async def _quiesce(cell: Cell, patience: float) -> None:
     """Wait until nothing of the cell runs."""
     worker = cell.worker
@@ -280,7 +292,7 @@ async def _halt(cell: Cell, reason: ExitReason, patience: float, keep_children: 
         for task in list(extra.tasks):
             task.cancel()
         if not await _quiet_within(cell, cell.system.grace):
-            cell.system.events_stream.publish(Unanswered(cell.path, cell.system.grace))
+            abandon_tasks(cell)
     if extra is not None and extra.runner is not None:
         runner, extra.runner = extra.runner, None
         await runner.finish(reason, 0.0 if reason.kind is ExitKind.KILLED else shutdown)
@@ -310,6 +322,7 @@ def _drop_owned(cell: Cell, reason: ExitReason) -> None:
     extra.receive_timeout = None
     extra.behaviours.clear()
     extra.leaving = None
+    cell.attention &= ~LEAVING
 
 
 async def stop_children(cell: Cell, *, together: bool = False) -> None:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from tinyllm_actors.errors import ForeignCancellation
 from tinyllm_actors.kernel.envelope import Signal
+from tinyllm_actors.kernel.failure import without_cancellation
 from tinyllm_actors.kernel.mailbox import NotingQueue
-from tinyllm_actors.kernel.restart import unwrap
+from tinyllm_actors.kernel.scheduler import Suspension, Worker, begin, resume
 from tinyllm_actors.kernel.slots import cancelled_from_outside
 
 if TYPE_CHECKING:
@@ -121,7 +123,7 @@ class IdleTimer:
 class OwnedTask:
     """A task that ends with the incarnation that started it."""
 
-    __slots__ = ("_cell", "_function", "_incarnation", "_on_error", "_on_result", "name", "scope")
+    __slots__ = ("_cell", "_function", "_incarnation", "_on_error", "_on_result", "_worker", "name")
 
     def __init__(
         self,
@@ -132,8 +134,8 @@ class OwnedTask:
         on_error: Callable[[BaseException], object] | None = None,
     ) -> None:
         self.name = name
-        self.scope = anyio.CancelScope()
         self._cell = cell
+        self._worker = Worker()
         self._function = function
         self._incarnation = cell.incarnation
         self._on_result = on_result
@@ -141,32 +143,57 @@ class OwnedTask:
 
     def cancel(self) -> None:
         """Ask the task to end."""
-        self.scope.cancel()
+        self._worker.scope.cancel()
+
+    def abandon(self) -> None:
+        """Give up on a task that swallows its cancellation: it is closed when it next runs."""
+        self._worker.abandoned = True
+        self._cell.system.backend.interrupt(self._worker.task)
 
     async def run(self) -> None:
         """Run to the end; a failure is a message or, without `on_error`, a failure of the actor."""
-        cell = self._cell
+        cell, worker = self._cell, self._worker
+        worker.task = cell.system.backend.current_task()
         outcome: Any = None
         failure: BaseException | None = None
-        with self.scope:
-            try:
-                outcome = await self._function()
-            except anyio.get_cancelled_exc_class() as error:
-                if self.scope.cancel_called or cancelled_from_outside():
-                    raise
-                failure = error
-            except Exception as error:
-                failure = unwrap(error)
-        cold = cell.cold
-        cold.tasks.discard(self)
-        if not cold.tasks:
-            cell.notify_quiet()
-        if self.scope.cancelled_caught or cell.incarnation != self._incarnation:
-            return
-        if failure is None:
-            if self._on_result is not None:
-                cell.post_urgent(Signal(self._on_result(outcome), cell))
-        elif self._on_error is not None:
-            cell.post_urgent(Signal(self._on_error(failure), cell))
-        else:
-            cell.system.care.fail(cell, failure)
+        try:
+            with worker.scope:
+                try:
+                    outcome = await self._call()
+                except BaseException as error:
+                    failure = without_cancellation(error)
+                    if isinstance(failure, anyio.get_cancelled_exc_class()):
+                        if worker.scope.cancel_called or cancelled_from_outside():
+                            raise
+                        failure = ForeignCancellation(cell.path)
+                    elif not isinstance(failure, Exception):
+                        raise
+        finally:
+            cold = cell.cold
+            cold.tasks.discard(self)
+            if not cold.tasks:
+                cell.notify_quiet()
+        if not worker.abandoned and not worker.scope.cancelled_caught and cell.incarnation == self._incarnation:
+            self._report(outcome, failure)
+
+    async def _call(self) -> Any:
+        context = self._cell.system.new_context()
+        first = context.run(begin, None, self._await)
+        return await resume(first, context, self._worker) if type(first) is Suspension else first
+
+    async def _await(self) -> Any:
+        return await self._function()
+
+    def _report(self, outcome: Any, failure: BaseException | None) -> None:
+        cell = self._cell
+        try:
+            if failure is None:
+                if self._on_result is not None:
+                    cell.post_urgent(Signal(self._on_result(outcome), cell))
+                return
+            if self._on_error is not None:
+                cell.post_urgent(Signal(self._on_error(failure), cell))
+                return
+        except Exception as error:  # what makes the message failed
+            failure = error
+        cell.system.care.fail(cell, failure)
