@@ -15,6 +15,7 @@ TinyLLMError
 │   ├── LinkedActorFailed          an actor that it is linked to failed; `.peer` says which
 │   ├── RestartLimitExceeded       its children failed more often than its supervisor allows
 │   ├── InvalidTransition          its state machine has no such edge
+│   ├── ChildLimitExceeded         its supervisor has as many children as it may
 │   ├── NameTaken                  a sibling, or a registered actor, has that name already
 │   └── UnknownActor               no actor at that path (also a LookupError)
 ├── SystemClosed                   the actor system is closed or closing
@@ -60,6 +61,7 @@ __all__ = [
     "AskDeadlock",
     "AskTimeout",
     "AuthenticationFailed",
+    "ChildLimitExceeded",
     "ConfigurationError",
     "ContextWindowExceeded",
     "ForeignCancellation",
@@ -215,7 +217,7 @@ class Unresponsive(ActorError):
 
     def __init__(self, path: str, waited: float) -> None:
         super().__init__(
-            path, f"actor {path!r} did not stop within {waited:g} s of being cancelled; its handler swallows cancellation"
+            path, f"actor {path!r} did not stop within {waited:g} s of being cancelled; something in it swallows that"
         )
         self.waited = waited
 
@@ -274,6 +276,18 @@ class InvalidTransition(ActorError):
         super().__init__(path, f"{path!r} has no transition for {event!s} in state {state!s}")
         self.state = state
         self.event = event
+
+
+class ChildLimitExceeded(ActorError):
+    """A supervisor has as many children as it may.
+
+    Attributes:
+        max_children: how many it may have.
+    """
+
+    def __init__(self, path: str, max_children: int) -> None:
+        super().__init__(path, f"{path!r} may have {max_children} children and has; stop one, or raise max_children")
+        self.max_children = max_children
 
 
 class NameTaken(ActorError):

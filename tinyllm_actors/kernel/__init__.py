@@ -118,6 +118,7 @@ from tinyllm_actors.kernel.inspect import ActorNode
 from tinyllm_actors.kernel.lifecycle import LIFECYCLE, ExitKind, ExitReason, Lifecycle
 from tinyllm_actors.kernel.machine import Machine
 from tinyllm_actors.kernel.mailbox import Mailbox, Overflow
+from tinyllm_actors.kernel.node import SupervisorRef
 from tinyllm_actors.kernel.pool import Pool, PoolRef
 from tinyllm_actors.kernel.ref import ActorRef
 from tinyllm_actors.kernel.registry import Registry
@@ -180,6 +181,7 @@ __all__ = [
     "StreamReader",
     "Subscription",
     "Supervisor",
+    "SupervisorRef",
     "Terminated",
     "Transition",
     "Unanswered",

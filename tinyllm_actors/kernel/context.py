@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.kernel.cell import Cell
     from tinyllm_actors.kernel.deferred import ReplyTo
     from tinyllm_actors.kernel.envelope import Envelope
+    from tinyllm_actors.kernel.node import SupervisorRef
     from tinyllm_actors.kernel.ref import ActorRef
     from tinyllm_actors.kernel.spec import ChildSpec, Supervisor
     from tinyllm_actors.kernel.system import ActorSystem
@@ -220,7 +221,7 @@ class ActorContext:
         cell = self._cell
         return await cell.system.spawn_under(cell, cell.system.to_spec(what, args, kwargs), name)
 
-    async def supervise(self, supervisor: Supervisor, children: list[ChildSpec], *, name: str) -> ActorRef:
+    async def supervise(self, supervisor: Supervisor, children: list[ChildSpec], *, name: str) -> SupervisorRef:
         """Start a supervisor with its children, under this actor."""
         return await self._cell.system.supervise_under(self._cell, supervisor, children, name)
 

@@ -205,5 +205,7 @@ class DynamicSupervisor(Supervisor):
 
     def __post_init__(self) -> None:
         Supervisor.__post_init__(self)
+        if self.max_children is not None and self.max_children < 1:
+            raise ValueError(f"max_children must be at least 1 or None, got {self.max_children!r}")
         if self.strategy is not Strategy.ONE_FOR_ONE:
             raise ValueError(f"children of a dynamic supervisor are unordered: no {self.strategy.value!r} there")

@@ -19,7 +19,7 @@ from tinyllm_actors.kernel.events import ChildFailed, ChildRestarted, Escalated
 from tinyllm_actors.kernel.lifecycle import Event, ExitKind, ExitReason, Lifecycle
 from tinyllm_actors.kernel.restart import Directive, Restart, RestartWindow, affected, unwrap
 from tinyllm_actors.kernel.restart_job import RestartJob, leave
-from tinyllm_actors.kernel.spec import Supervisor
+from tinyllm_actors.kernel.spec import DynamicSupervisor, Supervisor
 
 if TYPE_CHECKING:
     from tinyllm_actors.kernel.cell import Cell
@@ -141,6 +141,7 @@ class Supervision:
 
     def __init__(self, system: ActorSystem, cell: Cell, config: Supervisor) -> None:
         self.config = config
+        self.max_children = config.max_children if isinstance(config, DynamicSupervisor) else None
         self.window = RestartWindow(max_restarts=config.max_restarts, period=config.period)
         self._system = system
         self._cell = cell

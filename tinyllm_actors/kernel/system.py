@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
 
-from tinyllm_actors.errors import ActorStopped, NameTaken, StartFailed, SystemClosed, UnknownActor
+from tinyllm_actors.errors import ActorStopped, ChildLimitExceeded, NameTaken, StartFailed, SystemClosed, UnknownActor
 from tinyllm_actors.kernel import life
 from tinyllm_actors.kernel.actor import Actor
 from tinyllm_actors.kernel.break_off import break_off
@@ -21,7 +21,7 @@ from tinyllm_actors.kernel.house import House
 from tinyllm_actors.kernel.inspect import ActorNode, look_at
 from tinyllm_actors.kernel.lifecycle import ExitReason
 from tinyllm_actors.kernel.log import attach_log
-from tinyllm_actors.kernel.node import SupervisorSpec
+from tinyllm_actors.kernel.node import SupervisorRef, SupervisorSpec
 from tinyllm_actors.kernel.ref import ActorRef
 from tinyllm_actors.kernel.registry import Registry
 from tinyllm_actors.kernel.restart import Backoff
@@ -160,22 +160,23 @@ class ActorSystem:
         """
         return await self.spawn_under(self._running_root(), self.to_spec(what, args, kwargs), name)
 
-    async def supervise(self, supervisor: Supervisor, children: Sequence[ChildSpec], *, name: str) -> ActorRef:
+    async def supervise(self, supervisor: Supervisor, children: Sequence[ChildSpec], *, name: str) -> SupervisorRef:
         """Start a supervisor and, in order, its children; they are at `"name/child"`.
 
         Raises:
             StartFailed: a child did not start; those before it were stopped again.
             NameTaken: a sibling has that name.
+            ChildLimitExceeded: there are more children than the supervisor may have.
         """
         return await self.supervise_under(self._running_root(), supervisor, children, name)
 
     async def supervise_under(
         self, parent: Cell, supervisor: Supervisor, children: Sequence[ChildSpec], name: str
-    ) -> ActorRef:
+    ) -> SupervisorRef:
         """Like `supervise`, anywhere in the tree."""
         return await self.spawn_under(parent, SupervisorSpec(supervisor, list(children)), name)
 
-    async def spawn_under(self, parent: Cell, spec: ChildSpec, name: str | None) -> ActorRef:
+    async def spawn_under(self, parent: Cell, spec: ChildSpec, name: str | None) -> Any:
         """Start a child of `parent`."""
         if not self._open:
             raise SystemClosed(self.name)
@@ -186,6 +187,9 @@ class ActorSystem:
         children = parent.cold.children
         if label in children:
             raise NameTaken(children[label].path)
+        limit = self.care.supervision(parent).max_children
+        if limit is not None and len(children) >= limit:
+            raise ChildLimitExceeded(parent.path, limit)
         cell = Cell(self, parent, label, spec)
         children[label] = cell
         try:

@@ -1,0 +1,409 @@
+"""Rule 9: who restarts with whom, in which order, and who never does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from tinyllm_actors.errors import ActorFailed, ActorStopped, ChildLimitExceeded, NameTaken, StartFailed
+from tinyllm_actors.kernel import (
+    Actor,
+    ActorSystem,
+    ActorTerminated,
+    ChildFailed,
+    ChildRestarted,
+    Directive,
+    DynamicSupervisor,
+    ExitKind,
+    Restart,
+    Strategy,
+    Supervisor,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tinyllm_actors.kernel import ChildSpec, ExitReason
+
+pytestmark = pytest.mark.anyio
+
+LOG: list[str] = []
+
+
+class Part(Actor):
+    """Writes down each start and stop, does what it is told, and knows its incarnation."""
+
+    async def started(self) -> None:
+        LOG.append(f"+{self.context.name}")
+
+    async def receive(self, message: Callable[[Part], Awaitable[Any]] | str) -> Any:
+        if isinstance(message, str):
+            return self.context.incarnation
+        return await message(self)
+
+    async def stopped(self, reason: ExitReason) -> None:
+        LOG.append(f"-{self.context.name}")
+
+
+async def crash(_: Part) -> None:
+    """Fail in a handler."""
+    raise LookupError("crash")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_log() -> None:
+    LOG.clear()
+
+
+def _supervisor(strategy: Strategy, **options: Any) -> Supervisor:
+    return Supervisor(strategy=strategy, backoff=None, **options)
+
+
+def _parts(*names: str, **options: Any) -> list[ChildSpec]:
+    return [Part.spec().named(name).with_options(**options) for name in names]
+
+
+async def _restarts(events: Any, count: int) -> list[str]:
+    return [(await events.receive()).path for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "expected"),
+    [
+        (Strategy.ONE_FOR_ONE, ["-b", "+b"]),
+        (Strategy.ONE_FOR_ALL, ["-c", "-b", "-a", "+a", "+b", "+c"]),
+        (Strategy.REST_FOR_ONE, ["-c", "-b", "+b", "+c"]),
+    ],
+)
+async def test_rule_09_siblings_stop_in_reverse_and_start_in_order(strategy: Strategy, expected: list[str]) -> None:
+    """The strategy says who restarts; they stop last first and start first first, and keep their references."""
+    async with ActorSystem() as system, system.events(ChildRestarted) as events:
+        await system.supervise(_supervisor(strategy), _parts("a", "b", "c"), name="s")
+        assert LOG == ["+a", "+b", "+c"]
+        LOG.clear()
+        with pytest.raises(ActorFailed):
+            await system["s/b"].ask(crash)
+        await _restarts(events, len(expected) // 2)
+        assert expected == LOG
+        incarnations = [await system[f"s/{name}"].ask("incarnation") for name in "abc"]
+        assert incarnations == [1 + LOG.count(f"+{name}") for name in "abc"]
+
+
+async def test_rule_09_one_for_one_leaves_siblings_alone() -> None:
+    """A sibling in the middle of a message goes on with it while another one restarts."""
+    entered, release = anyio.Event(), anyio.Event()
+
+    async def wait(_: Part) -> str:
+        entered.set()
+        await release.wait()
+        return "undisturbed"
+
+    async with ActorSystem() as system, system.events(ChildRestarted) as events, anyio.create_task_group() as group:
+        await system.supervise(_supervisor(Strategy.ONE_FOR_ONE), _parts("a", "b"), name="s")
+
+        async def ask() -> None:
+            assert await system["s/a"].ask(wait) == "undisturbed"
+
+        group.start_soon(ask)
+        await entered.wait()
+        await system["s/b"].tell(crash)
+        assert await _restarts(events, 1) == ["s/b"]
+        release.set()
+
+
+@pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE])
+async def test_rule_09_temporary_children_are_never_restarted(strategy: Strategy) -> None:
+    """A temporary child ends with its own failure, and with that of a sibling it depends on, for good."""
+    specs = [*_parts("a"), *_parts("b", restart=Restart.TEMPORARY), *_parts("c")]
+    async with ActorSystem() as system, system.events(ChildRestarted) as events:
+        await system.supervise(_supervisor(strategy), specs, name="s")
+        b = system["s/b"]
+        await system["s/a"].tell(crash)
+        reason = await b.join()
+        assert reason.kind is ExitKind.SHUTDOWN
+        assert await _restarts(events, 2) == ["s/a", "s/c"]
+        assert LOG == ["+a", "+b", "+c", "-c", "-b", "-a", "+a", "+c"]
+        with pytest.raises(ActorStopped):
+            await b.ask("incarnation")
+
+
+@pytest.mark.parametrize(
+    ("restart", "how", "restarted"),
+    [
+        (Restart.PERMANENT, "leave", True),
+        (Restart.PERMANENT, "crash", True),
+        (Restart.TRANSIENT, "leave", False),
+        (Restart.TRANSIENT, "crash", True),
+        (Restart.TEMPORARY, "leave", False),
+        (Restart.TEMPORARY, "crash", False),
+    ],
+)
+async def test_rule_09_restart_types(restart: Restart, how: str, restarted: bool) -> None:
+    """Permanent comes back always, transient after a failure only, temporary never."""
+
+    async def leave(part: Part) -> None:
+        part.context.stop()
+
+    async with ActorSystem() as system, system.events(ChildRestarted, ActorTerminated) as events:
+        await system.supervise(_supervisor(Strategy.ONE_FOR_ONE), _parts("a", restart=restart), name="s")
+        ref = system["s/a"]
+        await ref.tell({"leave": leave, "crash": crash}[how])
+        event = await events.receive()
+        assert ref.alive is restarted
+        if restarted:
+            assert isinstance(event, ChildRestarted)
+        else:
+            assert isinstance(event, ActorTerminated)
+            assert event.reason.kind is (ExitKind.NORMAL if how == "leave" else ExitKind.FAILED)
+
+
+async def test_rule_09_a_stop_is_final_for_every_restart_type() -> None:
+    """`ref.stop()` and `ref.kill()` are orders, after which not even a permanent child comes back."""
+    async with ActorSystem() as system:
+        await system.supervise(_supervisor(Strategy.ONE_FOR_ALL), _parts("a", "b", "c"), name="s")
+        a, b, c = (system[f"s/{name}"] for name in "abc")
+        assert (await a.stop()).kind is ExitKind.STOPPED
+        assert (await b.kill()).kind is ExitKind.KILLED
+        assert await c.ask("incarnation") == 1
+
+
+async def test_rule_09_a_new_failure_during_a_restart_takes_it_over() -> None:
+    """While `c` is on its way back, a failure of `a` restarts all three, and nobody meets the one before him."""
+    starting, go_on = anyio.Event(), anyio.Event()
+    running: dict[str, int] = {}
+    most = 0
+
+    class Slow(Part):
+        async def started(self) -> None:
+            nonlocal most
+            name = self.context.name
+            running[name] = running.get(name, 0) + 1
+            most = max(most, running[name])
+            await super().started()
+            if name == "c" and self.context.incarnation == 2:
+                starting.set()
+                await go_on.wait()
+
+        async def stopped(self, reason: ExitReason) -> None:
+            await anyio.lowlevel.checkpoint()
+            await super().stopped(reason)
+            running[self.context.name] -= 1
+
+    specs = [Slow.spec().named(name) for name in "abc"]
+    async with (
+        ActorSystem() as system,
+        system.events(ChildRestarted) as events,
+        system.events(ChildFailed) as failures,
+    ):
+        await system.supervise(_supervisor(Strategy.REST_FOR_ONE), specs, name="s")
+        await system["s/c"].tell(crash)
+        await starting.wait()
+        await system["s/a"].tell(crash)
+        assert [(await failures.receive()).path for _ in range(2)] == ["s/c", "s/a"]
+        go_on.set()
+        assert await _restarts(events, 3) == ["s/a", "s/b", "s/c"]
+        assert most == 1
+        assert running == {"a": 1, "b": 1, "c": 1}
+
+
+async def test_rule_09_a_start_that_fails_leaves_nobody_waiting() -> None:
+    """When one of several siblings cannot start again and is stopped for it, those after it start all the same."""
+    broken = False
+
+    class Fragile(Part):
+        async def started(self) -> None:
+            if broken:
+                raise ConnectionError("still down")
+            await super().started()
+
+    def decider(cause: BaseException) -> Directive:
+        return Directive.STOP if isinstance(cause, ConnectionError) else Directive.RESTART
+
+    specs = [*_parts("a"), Fragile.spec().named("b"), *_parts("c")]
+    async with ActorSystem() as system:
+        await system.supervise(_supervisor(Strategy.ONE_FOR_ALL, decider=decider), specs, name="s")
+        b = system["s/b"]
+        broken = True
+        await system["s/a"].tell(crash)
+        assert (await b.join()).kind is ExitKind.FAILED
+        assert await system["s/c"].ask("incarnation", timeout=None) == 2
+
+
+async def test_rule_09_a_restarted_supervisor_brings_its_children_back() -> None:
+    """When a supervisor restarts, its children stop in reverse, start in order, and their references stay valid."""
+    async with ActorSystem(supervisor=_supervisor(Strategy.ONE_FOR_ONE)) as system, system.events(ChildRestarted) as e:
+        config = _supervisor(Strategy.ONE_FOR_ONE, max_restarts=0)
+        specs = [*_parts("a", "b"), *_parts("once", restart=Restart.TEMPORARY)]
+        await system.supervise(config, specs, name="s")
+        a, b, once = (system[f"s/{name}"] for name in ("a", "b", "once"))
+        LOG.clear()
+        await b.tell(crash)
+        assert await _restarts(e, 1) == ["s"]
+        assert LOG == ["-once", "-b", "-a", "+a", "+b"]
+        assert [await a.ask("incarnation"), await b.ask("incarnation")] == [2, 2]
+        assert not once.alive
+
+
+async def test_rule_09_a_restarted_supervisor_starts_whom_it_had_lost() -> None:
+    """A transient child that had left before its supervisor restarts is started anew, in its old place."""
+
+    async def leave(part: Part) -> None:
+        part.context.stop()
+
+    async with ActorSystem(supervisor=_supervisor(Strategy.ONE_FOR_ONE)) as system, system.events(ChildRestarted) as e:
+        config = _supervisor(Strategy.REST_FOR_ONE, max_restarts=0)
+        supervisor = await system.supervise(config, _parts("a", "b", "c", restart=Restart.TRANSIENT), name="s")
+        old = system["s/b"]
+        await old.tell(leave)
+        await old.join()
+        LOG.clear()
+        await system["s/c"].tell(crash)
+        assert await _restarts(e, 1) == ["s"]
+        assert LOG == ["-c", "-a", "+a", "+b", "+c"]
+        assert [child.name for child in supervisor.children] == ["a", "b", "c"]
+        assert not old.alive
+        assert system["s/b"].alive
+
+
+async def test_rule_09_nested_supervisors_restart_as_a_tree() -> None:
+    """A subtree restarts as one child of its supervisor, from the leaves up and back."""
+    root = _supervisor(Strategy.ONE_FOR_ALL)
+    async with ActorSystem(supervisor=root) as system, system.events(ChildRestarted) as events:
+        await system.supervise(_supervisor(Strategy.ONE_FOR_ONE), _parts("a", "b"), name="left")
+        right = await system.spawn(Part, name="right")
+        leaf = system["left/a"]
+        LOG.clear()
+        await right.tell(crash)
+        assert await _restarts(events, 2) == ["left", "right"]
+        assert LOG == ["-right", "-b", "-a", "+a", "+b", "+right"]
+        assert await leaf.ask("incarnation") == 2
+
+
+async def test_rule_09_a_stray_message_does_not_restart_a_supervisor() -> None:
+    """What is told to a supervisor becomes a dead letter, an ask and a stream fail, and its children stay up."""
+    async with ActorSystem() as system:
+        supervisor = await system.supervise(_supervisor(Strategy.ONE_FOR_ONE), _parts("a"), name="s")
+        await supervisor.tell("stray")
+        with pytest.raises(ActorFailed, match="takes no messages"):
+            await supervisor.ask("stray")
+        with pytest.raises(ActorFailed, match="takes no messages"):
+            async with supervisor.stream("stray") as items:
+                await items.receive()
+        assert await system["s/a"].ask("incarnation") == 1
+        assert [letter.reason for letter in system.dead_letters] == ["unknown"]
+
+
+async def test_rule_09_a_dynamic_supervisor_bounds_its_children() -> None:
+    """`max_children` refuses one too many with a typed error, and counts those that live now."""
+    async with ActorSystem() as system:
+        pool = await system.supervise(DynamicSupervisor(max_children=2), _parts("a"), name="pool")
+        b = await pool.spawn(Part, name="b")
+        with pytest.raises(ChildLimitExceeded, match=r"'pool'.*2") as caught:
+            await pool.spawn(Part, name="c")
+        assert caught.value.max_children == 2
+        await b.stop()
+        c = await pool.spawn(Part, name="c")
+        assert c.path == "pool/c"
+        assert [child.name for child in pool.children] == ["a", "c"]
+
+
+@pytest.mark.virtual_time
+async def test_rule_09_a_dynamic_supervisor_stops_its_children_together() -> None:
+    """Ten children that each take a second to stop are gone after one second, not after ten."""
+
+    class Slow(Part):
+        async def stopped(self, reason: ExitReason) -> None:
+            await anyio.sleep(1)
+
+    async with ActorSystem() as system:
+        pool = await system.supervise(DynamicSupervisor(), [], name="pool")
+        for _ in range(10):
+            await pool.spawn(Slow)
+        began = anyio.current_time()
+        await pool.stop()
+        assert anyio.current_time() - began == pytest.approx(1)
+
+
+async def test_rule_09_a_restarted_dynamic_supervisor_begins_without_its_guests() -> None:
+    """Children that came later end with the incarnation of a dynamic supervisor; those of its specs start again."""
+    async with ActorSystem(supervisor=_supervisor(Strategy.ONE_FOR_ONE)) as system, system.events(ChildRestarted) as e:
+        pool = await system.supervise(DynamicSupervisor(max_restarts=0), _parts("a"), name="pool")
+        guest = await pool.spawn(Part, name="guest")
+        await guest.tell(crash)
+        assert await _restarts(e, 1) == ["pool"]
+        assert not guest.alive
+        assert [child.name for child in pool.children] == ["a"]
+
+
+async def test_rule_09_names_are_unique_among_siblings_and_free_again_after() -> None:
+    """A taken name is refused with its path; after a stop, and after a failed start, it is free at once."""
+
+    class Broken(Actor):
+        async def started(self) -> None:
+            raise ConnectionError
+
+    async with ActorSystem() as system:
+        first = await system.spawn(Part, name="x")
+        with pytest.raises(NameTaken, match="'x'"):
+            await system.spawn(Part, name="x")
+        await first.stop()
+        with pytest.raises(StartFailed):
+            await system.spawn(Broken, name="x")
+        assert await system.spawn(Part, name="x") != first
+
+
+@pytest.mark.parametrize(
+    ("auto_shutdown", "leavers", "ends"),
+    [("never", ["a", "b"], False), ("any", ["a"], True), ("all", ["a"], False), ("all", ["a", "b"], True)],
+)
+async def test_rule_09_significant_children_take_their_supervisor_along(
+    auto_shutdown: str, leavers: list[str], ends: bool
+) -> None:
+    """A supervisor stops when any, or all, of its significant children have ended by themselves."""
+
+    async def leave(part: Part) -> None:
+        part.context.stop()
+
+    specs = [*_parts("a", "b", restart=Restart.TRANSIENT, significant=True), *_parts("c")]
+    async with ActorSystem() as system:
+        s = await system.supervise(_supervisor(Strategy.ONE_FOR_ONE, auto_shutdown=auto_shutdown), specs, name="s")
+        for name in leavers:
+            ref = system[f"s/{name}"]
+            await ref.tell(leave)
+            await ref.join()
+        if ends:
+            assert (await s.join()).kind is ExitKind.SHUTDOWN
+            assert "-c" in LOG
+        else:
+            assert await system["s/c"].ask("incarnation") == 1
+
+
+async def test_rule_09_stopping_a_significant_child_does_not_take_its_supervisor_along() -> None:
+    """Only an end of its own counts; one that somebody ordered does not."""
+    specs = [*_parts("a", restart=Restart.TRANSIENT, significant=True), *_parts("c")]
+    async with ActorSystem() as system:
+        await system.supervise(_supervisor(Strategy.ONE_FOR_ONE, auto_shutdown="any"), specs, name="s")
+        await system["s/a"].stop()
+        assert await system["s/c"].ask("incarnation") == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Supervisor(max_restarts=-1), "max_restarts=-1"),
+        (lambda: Supervisor(period=0.0), "period=0.0"),
+        (lambda: Supervisor(auto_shutdown="some"), "'some'"),
+        (lambda: DynamicSupervisor(max_children=0), "0"),
+        (lambda: DynamicSupervisor(strategy=Strategy.ONE_FOR_ALL), "'one_for_all'"),
+        (lambda: Part.spec().with_options(shutdown=-1.0), "-1.0"),
+        (lambda: Part.spec().with_options(significant=True), "permanent"),
+        (lambda: Part.spec().named("a/b"), "'a/b'"),
+        (lambda: Part.spec().named(""), "''"),
+    ],
+)
+def test_rule_09_options_out_of_range_are_refused(make: Callable[[], object], message: str) -> None:
+    """A supervisor or a child spec that cannot work is refused where it is written, with the value."""
+    with pytest.raises(ValueError, match=message):
+        make()
