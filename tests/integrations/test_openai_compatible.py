@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -366,6 +367,44 @@ async def test_nobody_listens(unused_port: int) -> None:
     await model.aclose()
     assert caught.value.retryable
     assert KEY not in repr(caught.value)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_https(trusted: bool) -> None:
+    """A provider whose certificate is trusted is talked to; another is `ModelUnavailable`, and not tried again."""
+    trustme = pytest.importorskip("trustme")
+    authority = trustme.CA()
+    served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(served)
+    trust = ssl.create_default_context()
+    if trusted:
+        authority.configure_trust(trust)
+    async with FaultServer(default=answer("hello to you"), ssl_context=served) as server:
+        model = OpenAICompatibleModel("any", api_base=server.base_url, api_key=KEY, ssl_context=trust)
+        await model.open()
+        if trusted:
+            assert (await model.complete(REQUEST)).message.content == "hello to you"
+            assert (await stream(model))[-1].completion.message.content == "hello to you"
+            assert server.connections == 1
+        else:
+            with pytest.raises(ModelUnavailable, match=r"(?i)certificate") as caught:
+                await model.complete(REQUEST)
+            assert not caught.value.retryable
+            assert not server.requests
+        await model.aclose()
+
+
+async def test_https_trusts_what_the_system_trusts() -> None:
+    """Without a context of one's own, a certificate that nobody vouches for is refused."""
+    trustme = pytest.importorskip("trustme")
+    served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(served)
+    async with FaultServer(default=answer("x"), ssl_context=served) as server:
+        model = OpenAICompatibleModel("any", api_base=server.base_url, api_key=KEY)
+        await model.open()
+        with pytest.raises(ModelUnavailable, match=r"(?i)certificate"):
+            await model.complete(REQUEST)
+        await model.aclose()
 
 
 async def test_a_name_that_does_not_resolve() -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import anyio.abc
+from anyio.streams.tls import TLSListener
 
 from tinyllm_actors.errors import MissingDependency
 from tinyllm_actors.testing.behaviours import Behaviour, refuse
@@ -31,6 +32,7 @@ except ImportError as error:  # pragma: no cover
     raise MissingDependency('the fault server needs h11: pip install "tinyllm_actors[test]"') from error
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterable
     from types import TracebackType
     from typing import Self, TypeAlias
@@ -66,6 +68,7 @@ class FaultServer:
             by the request.
         default: what to do when the script is used up. If it is not given, such a request is refused with a 400 that
             says so, and counted in `unexpected`.
+        ssl_context: with a certificate for 127.0.0.1, to speak HTTPS.
 
     Attributes:
         requests: what came, in order.
@@ -73,7 +76,9 @@ class FaultServer:
         connections: how many connections were ever opened.
     """
 
-    def __init__(self, script: Script = (), *, default: Behaviour | None = None) -> None:
+    def __init__(
+        self, script: Script = (), *, default: Behaviour | None = None, ssl_context: ssl.SSLContext | None = None
+    ) -> None:
         self.requests: list[RecordedRequest] = []
         self.unexpected = 0
         self.connections = 0
@@ -86,10 +91,11 @@ class FaultServer:
         else:
             self._steps.extend(script)
         self._default = default
+        self._ssl_context = ssl_context
         self._failures: list[Exception] = []
         self._left: deque[ClientLeft] = deque()
         self._changed = anyio.Event()
-        self._open: set[anyio.abc.SocketStream] = set()
+        self._open: set[anyio.abc.ByteStream] = set()
         self._port = 0
         self._tasks: anyio.abc.TaskGroup | None = None
 
@@ -99,7 +105,10 @@ class FaultServer:
             raise RuntimeError("a FaultServer serves once; make another")
         listening = _listening_socket()
         self._port = listening.getsockname()[1]
+        listener: anyio.abc.Listener[anyio.abc.ByteStream]
         listener = await anyio.abc.SocketListener.from_socket(listening)
+        if self._ssl_context is not None:
+            listener = TLSListener(listener, self._ssl_context, standard_compatible=False)
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
         self._tasks.start_soon(self._serve, listener)
@@ -126,7 +135,8 @@ class FaultServer:
     @property
     def base_url(self) -> str:
         """What a client takes as `api_base`."""
-        return f"http://127.0.0.1:{self._port}/v1"
+        scheme = "http" if self._ssl_context is None else "https"
+        return f"{scheme}://127.0.0.1:{self._port}/v1"
 
     @property
     def unused(self) -> list[Behaviour]:
@@ -172,11 +182,11 @@ class FaultServer:
 
     # --- serving ---
 
-    async def _serve(self, listener: anyio.abc.SocketListener) -> None:
+    async def _serve(self, listener: anyio.abc.Listener[anyio.abc.ByteStream]) -> None:
         async with listener:
             await listener.serve(self._converse)
 
-    async def _converse(self, stream: anyio.abc.SocketStream) -> None:
+    async def _converse(self, stream: anyio.abc.ByteStream) -> None:
         self.connections += 1
         self._open.add(stream)
         reader = RequestReader(stream)

@@ -59,7 +59,7 @@ class RecordedRequest:
 class RequestReader:
     """Read requests, one after the other, from one connection."""
 
-    def __init__(self, stream: anyio.abc.SocketStream) -> None:
+    def __init__(self, stream: anyio.abc.ByteStream) -> None:
         self._stream = stream
         self._ahead = b""
 
@@ -121,7 +121,7 @@ class Exchange:
         over: we closed the connection, or the answer says that it ends with the connection.
     """
 
-    def __init__(self, stream: anyio.abc.SocketStream, request: RecordedRequest, number: int) -> None:
+    def __init__(self, stream: anyio.abc.ByteStream, request: RecordedRequest, number: int) -> None:
         self.request = request
         self.number = number
         self.over = False
