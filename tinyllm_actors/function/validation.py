@@ -64,7 +64,7 @@ class Validator:
             given = cast("Mapping[str, Any]", value)
             extra = {key: given[key] for key in given if key not in fields and key not in self._aliases}
             if extra:
-                return {**extra, **fields}
+                return {**fields, **extra}
         return fields
 
 
