@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio
 
@@ -81,13 +81,25 @@ class _AsyncioSlot:
             future.set_result(None)
 
 
+class _NextIteration:
+    """What `asyncio.sleep(0)` does, without the coroutine around it. Keeps nothing, so one will do for all."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+_NEXT_ITERATION: Final = _NextIteration()
+
+
 class _AsyncioBackend:
     def __init__(self) -> None:
         self.now = asyncio.get_running_loop().time
         self.new_slot = _AsyncioSlot
 
     def yield_now(self) -> Awaitable[None]:
-        return asyncio.sleep(0)
+        return _NEXT_ITERATION
 
     def current_task(self) -> object:
         return asyncio.current_task()
