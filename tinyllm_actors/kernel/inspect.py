@@ -35,6 +35,7 @@ class ActorNode:
         message_id: its number; 0 without one.
         busy_for: seconds since the handler first waited for something; 0.0 without a message.
         depth: messages that wait, senders that wait for room included.
+        postponed: messages that a state machine has put off.
         capacity: how many may wait in the mailbox; None for no bound.
         restarts_left: how often it may still fail now before its supervisor does.
         waits_for: the paths of the actors whose answers the handler waits for.
@@ -52,6 +53,7 @@ class ActorNode:
     message_id: int = 0
     busy_for: float = 0.0
     depth: int = 0
+    postponed: int = 0
     capacity: int | None = None
     restarts_left: int | None = None
     waits_for: tuple[str, ...] = ()
@@ -125,6 +127,8 @@ class ActorNode:
             words.append(f"waits for {', '.join(self.waits_for)}")
         if self.depth:
             words.append(f"{self.depth} waiting")
+        if self.postponed:
+            words.append(f"{self.postponed} postponed")
         return "  ".join(words)
 
 
@@ -157,7 +161,7 @@ def _node(cell: Cell, path: str, children: tuple[ActorNode, ...]) -> ActorNode:
         current = asker if asker is not None and asker.receiver is cell else None
     depth = 0 if cell.mailbox is None else len(cell.mailbox)
     if extra is not None:
-        depth += len(extra.waiters) + len(extra.urgent) + len(extra.postponed)
+        depth += len(extra.waiters) + len(extra.urgent)
     now = system.now()
     return ActorNode(
         path=path,
@@ -169,6 +173,7 @@ def _node(cell: Cell, path: str, children: tuple[ActorNode, ...]) -> ActorNode:
         message_id=0 if current is None else current.id,
         busy_for=0.0 if current is None or not current.since else now - current.since,
         depth=depth,
+        postponed=0 if extra is None else len(extra.postponed),
         capacity=cell.spec.options.mailbox.capacity,
         restarts_left=None if cell.parent is None else _restarts_left(cell, cell.parent, now),
         waits_for=_waits_for(current),

@@ -1,5 +1,27 @@
-"""The public test kit."""
+"""The public test kit: scripted models, probes, virtual time, faults by script, and golden transition logs."""
 
+from tinyllm_actors.testing.clock import VirtualClock
+from tinyllm_actors.testing.faults import Faults, InjectedFault
+from tinyllm_actors.testing.golden import assert_golden, record_transitions
+from tinyllm_actors.testing.kit import TestKit
+from tinyllm_actors.testing.probe import Probe
+from tinyllm_actors.testing.puppet import Puppet
 from tinyllm_actors.testing.scripted import ScriptedModel, ScriptError, fail, hang, text, tool_call, tool_calls
 
-__all__ = ["ScriptError", "ScriptedModel", "fail", "hang", "text", "tool_call", "tool_calls"]
+__all__ = [
+    "Faults",
+    "InjectedFault",
+    "Probe",
+    "Puppet",
+    "ScriptError",
+    "ScriptedModel",
+    "TestKit",
+    "VirtualClock",
+    "assert_golden",
+    "fail",
+    "hang",
+    "record_transitions",
+    "text",
+    "tool_call",
+    "tool_calls",
+]
