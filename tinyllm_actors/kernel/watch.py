@@ -2,7 +2,7 @@
 
 Both are about the final stop; a restart is none. A watch belongs to the incarnation that made it: the next one
 watches again, in `started()`, and is told at once of who has ended meanwhile. A link holds between two actors until
-one of them ends or somebody takes it back.
+one of them ends or somebody takes it back; one that is just being restarted then has no incarnation to fail.
 
 Source: OTP `erlang:monitor`, `erlang:link`; Pekko, "Lifecycle monitoring aka DeathWatch".
 """
