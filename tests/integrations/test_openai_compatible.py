@@ -21,7 +21,15 @@ from tinyllm_actors.llm.messages import (
     ToolMessage,
     UserMessage,
 )
-from tinyllm_actors.llm.model import ChatRequest, Completed, ReasoningDelta, ResponseSchema, TextDelta, ToolSchema
+from tinyllm_actors.llm.model import (
+    Capabilities,
+    ChatRequest,
+    Completed,
+    ReasoningDelta,
+    ResponseSchema,
+    TextDelta,
+    ToolSchema,
+)
 from tinyllm_actors.testing.behaviours import (
     Behaviour,
     answer,
@@ -324,6 +332,23 @@ async def test_a_model_must_be_open(server: FaultServer) -> None:
     await model.aclose()
 
 
+async def test_opening_that_fails_leaves_nothing(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the client cannot be made, the error passes, nothing stays behind, and a later attempt may succeed."""
+    model = OpenAICompatibleModel("any", api_base=server.base_url)
+    from tinyllm_actors.integrations.openai_compatible import transport
+
+    async def fail(self: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(transport.Transport, "open", fail)
+        with pytest.raises(MemoryError):
+            await model.open()
+    await model.open()
+    assert (await model.complete(REQUEST)).message.content == "hello to you"
+    await model.aclose()
+
+
 async def test_closing_leaves_no_connection(server: FaultServer) -> None:
     """After `aclose()` the provider has no connection left."""
     model = OpenAICompatibleModel("any", api_base=server.base_url)
@@ -463,6 +488,24 @@ class TestWithoutALoop:
         options: dict[str, Any] = {name: value}
         with pytest.raises(ConfigurationError, match=name):
             OpenAICompatibleModel("any", api_base="http://host/v1", **options)
+
+    def test_a_model_without_a_name(self) -> None:
+        """An empty name is refused."""
+        with pytest.raises(ConfigurationError, match="model must name"):
+            OpenAICompatibleModel("", api_base="http://host/v1")
+
+    def test_capabilities_can_be_told(self) -> None:
+        """A model that can do less, or more, than is assumed says so."""
+        model = OpenAICompatibleModel("any", api_base="http://host/v1", capabilities=Capabilities(tools=False))
+        assert not model.capabilities.tools
+        assert OpenAICompatibleModel("any", api_base="http://host/v1").capabilities.tools
+
+    @pytest.mark.parametrize(("name", "value"), [("api_base", 7), ("api_key", object())])
+    def test_options_of_another_type(self, name: str, value: object) -> None:
+        """An option of the wrong type is named; the value of a key is not shown."""
+        options: dict[str, object] = {"api_base": "http://host/v1", "api_key": "x", name: value}
+        with pytest.raises(ConfigurationError, match=f"{name} must be a string"):
+            from_name("openai_compatible/m", options)
 
     def test_the_key_is_not_shown(self) -> None:
         """Neither the model nor what it holds shows the key or the headers in its `repr`."""

@@ -264,7 +264,7 @@ async def test_a_summary_is_not_said_twice(streamed: bool) -> None:
 @both
 async def test_slow_but_steady_is_no_timeout(streamed: bool) -> None:
     """The idle time-out counts from the last byte, so an answer may take longer than it altogether."""
-    async with FaultServer([b.slow_drip(0.05)]) as server, opened(server, idle_timeout=0.4) as model:
+    async with FaultServer([b.slow_drip(0.1)]) as server, opened(server, idle_timeout=0.8) as model:
         assert "January" in str((await call(model, streamed=streamed)).message.content)
 
 
