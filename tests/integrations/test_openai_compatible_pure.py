@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyllm_actors import errors
+from tinyllm_actors.integrations.openai_compatible import from_name
 from tinyllm_actors.integrations.openai_compatible.address import chat_url, request_headers, secrets_of
 from tinyllm_actors.integrations.openai_compatible.events import EventReader, events_of
 from tinyllm_actors.integrations.openai_compatible.failures import (
@@ -230,3 +231,13 @@ def test_an_answer_that_came_whole_gives_the_same_events() -> None:
         ToolCallDelta(0, "call_1_0", "f", '{"a": 1}'),
         Completed(completion),
     ]
+
+
+def test_openai_itself_needs_only_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`openai/…` goes to OpenAI's address with OPENAI_API_KEY, and says so when that is not set."""
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-for-this-test-only")
+    assert from_name("openai/gpt-4o-mini", {}).name.endswith("gpt-4o-mini")
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(errors.MissingCredential, match=r"'openai/gpt-4o-mini' needs a key: set OPENAI_API_KEY"):
+        from_name("openai/gpt-4o-mini", {})

@@ -15,31 +15,33 @@ if TYPE_CHECKING:
 
 __all__ = ["from_name"]
 
-_PREFIX = "openai_compatible/"
+# What a model's name begins with, and where it is if nobody says: only OpenAI's own models have a home.
+_HOMES = {"openai_compatible": None, "openai": "https://api.openai.com/v1"}
 _OWN = frozenset(inspect.signature(OpenAICompatibleModel.__init__).parameters) - {"self", "model", "options"}
 
 
 def from_name(name: str, options: Mapping[str, object]) -> OpenAICompatibleModel:
-    """Return the model that `"openai_compatible/<model>"` names.
+    """Return the model that `"openai_compatible/<model>"` or `"openai/<model>"` names.
 
     Args:
         name: the whole string; what follows the first `/` is the provider's name for the model.
         options: the adapter's own arguments (`api_base`, `api_key`, `idle_timeout`, …); the others are for the
-            provider. Without `api_base`, `OPENAI_BASE_URL` is used. Without `api_key`, `OPENAI_API_KEY` is used, but
-            only for OpenAI itself and for `OPENAI_BASE_URL`: no other endpoint is sent a key that was not given to it.
+            provider. Without `api_base`, `OPENAI_BASE_URL` is used, and for `"openai/…"` then OpenAI's own address.
+            Without `api_key`, `OPENAI_API_KEY` is used, but only for OpenAI itself and for `OPENAI_BASE_URL`: no
+            other endpoint is sent a key that was not given to it.
 
     Raises:
         UnknownModel: the string has another form.
         ConfigurationError: there is no address, or an option cannot be.
         MissingCredential: there is no key for an endpoint that will want one.
     """
-    model = name.removeprefix(_PREFIX)
-    if model == name or not model:
+    prefix, _, model = name.partition("/")
+    if prefix not in _HOMES or not model:
         raise UnknownModel(f"{name!r} must be like 'openai_compatible/<the provider's name of the model>'")
     own: dict[str, Any] = {key: value for key, value in options.items() if key in _OWN}
     own["options"] = {key: value for key, value in options.items() if key not in _OWN}
     given = own.get("api_base")
-    base = os.environ.get("OPENAI_BASE_URL") if given is None else given
+    base = (os.environ.get("OPENAI_BASE_URL") or _HOMES[prefix]) if given is None else given
     if not base:
         raise ConfigurationError(
             f"{name!r} needs the address of its endpoint: give the option api_base='https://host/v1', or set "
@@ -63,6 +65,8 @@ def _key_for(name: str, base: str, *, from_environment: bool, headers: object) -
             return key
     if url.scheme == "http" or (isinstance(headers, dict) and cast("dict[str, str]", headers)):
         return None  # a server nearby, or the key is in a header
+    if url.hostname == "api.openai.com":
+        raise MissingCredential(f"{name!r} needs a key: set OPENAI_API_KEY, or give the option api_key")
     raise MissingCredential(
         f"{name!r} needs a key for {url.hostname}: give the option api_key, or set OPENAI_API_KEY together with "
         "OPENAI_BASE_URL; an endpoint that wants none takes api_key=''"
