@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-MODELS = ["openai_compatible/anything", "litellm/openai/anything"]
+MODELS = ["openai/anything", "litellm/openai/anything"]
 
 
 @tool
