@@ -519,8 +519,11 @@ class TestWithoutALoop:
         options = {"api_base": "http://host/v1", "api_key": "x", "idle_timeout": 3.0, "temperature": 0}
         model = from_name("openai_compatible/org/some-model", options)
         assert model.name == "openai_compatible/org/some-model"
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+        assert from_name("openai/gpt-4o", {}).name == "openai/gpt-4o"
 
-    @pytest.mark.parametrize("name", ["openai_compatible", "openai_compatible/", "openai/gpt-4o"])
+    @pytest.mark.parametrize("name", ["openai_compatible", "openai_compatible/", "openai/", "anthropic/claude"])
     def test_another_string(self, name: str) -> None:
         """A string of another form is named, with the form that is wanted."""
         with pytest.raises(UnknownModel, match=name):
@@ -535,8 +538,11 @@ class TestWithoutALoop:
     def test_no_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """An https endpoint without a key names the option and the variable; an empty key is a decision."""
         monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-        with pytest.raises(MissingCredential, match=r"api_key.*OPENAI_API_KEY"):
-            from_name("openai_compatible/m", {"api_base": "https://api.openai.com/v1"})
+        monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+        with pytest.raises(MissingCredential, match=r"'openai/gpt-4o'.*OPENAI_API_KEY.*api_key"):
+            from_name("openai/gpt-4o", {})
+        with pytest.raises(MissingCredential, match=r"somewhere\.else.*api_key"):
+            from_name("openai_compatible/m", {"api_base": "https://somewhere.else/v1"})
         from_name("openai_compatible/m", {"api_base": "https://api.openai.com/v1", "api_key": ""})
         from_name("openai_compatible/m", {"api_base": "http://127.0.0.1:8000/v1"})
 

@@ -37,7 +37,7 @@ def from_name(name: str, options: Mapping[str, object]) -> OpenAICompatibleModel
     """
     prefix, _, model = name.partition("/")
     if prefix not in _HOMES or not model:
-        raise UnknownModel(f"{name!r} must be like 'openai_compatible/<the provider's name of the model>'")
+        raise UnknownModel(f"{name!r} must be like 'openai/gpt-4o-mini' or 'openai_compatible/<model>'")
     own: dict[str, Any] = {key: value for key, value in options.items() if key in _OWN}
     own["options"] = {key: value for key, value in options.items() if key not in _OWN}
     given = own.get("api_base")
@@ -54,7 +54,9 @@ def from_name(name: str, options: Mapping[str, object]) -> OpenAICompatibleModel
         own["api_key"] = _key_for(name, base, from_environment=given is None, headers=own.get("headers"))
     elif not isinstance(own["api_key"], str):
         raise ConfigurationError(f"api_key must be a string, not a {type(own['api_key']).__name__}")
-    return OpenAICompatibleModel(model, **own)
+    made = OpenAICompatibleModel(model, **own)
+    made.name = name  # as it was written, so that errors and logs show it like that
+    return made
 
 
 def _key_for(name: str, base: str, *, from_environment: bool, headers: object) -> str | None:
