@@ -88,6 +88,7 @@ the thread blocks every actor of the system.
 """
 
 from tinyllm_actors.kernel.actor import Actor
+from tinyllm_actors.kernel.console import ConsoleLog, configure_console_log
 from tinyllm_actors.kernel.context import ActorContext
 from tinyllm_actors.kernel.dead_letters import DeadLetters
 from tinyllm_actors.kernel.debug import Handled, trace
@@ -146,6 +147,7 @@ __all__ = [
     "ChildRestarted",
     "ChildSpec",
     "ConsistentHash",
+    "ConsoleLog",
     "DeadLetter",
     "DeadLetters",
     "Directive",
@@ -185,5 +187,6 @@ __all__ = [
     "Terminated",
     "Transition",
     "Unanswered",
+    "configure_console_log",
     "trace",
 ]

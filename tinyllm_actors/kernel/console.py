@@ -30,15 +30,19 @@ __all__ = ["ConsoleLog", "configure_console_log"]
 OWN: Final = "tinyllm_actors."
 """Loggers below this name say everything in their sentence; the fields beside it are for machines."""
 
+MAX_WAITING: Final = 1000
+"""Lines that wait for the end of a text."""
+
 # A terminal obeys control characters, and what is logged may quote anybody: shown as escapes, but for line ends.
 _CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in {9, 10}}
 _CONTROLS[10] = "\n    "
 
 
 class ConsoleLog:
-    """Where the lines go. Lines and the program's own text never share a line.
+    """Where the lines go, and between them the program's own text.
 
-    Safe to use from several threads.
+    Text is written in pieces, as it comes, and not cut by the lines of what goes on meanwhile: these wait for `end()`.
+    Warnings and errors do not wait. Safe to use from several threads.
 
     Args:
         file: the text file to write to.
@@ -47,28 +51,46 @@ class ConsoleLog:
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._lock = threading.Lock()
+        self._in_text = False
         self._in_line = False
-
-    def line(self, line: str) -> None:
-        """Write a line of the log, on a line of its own. A console that is gone is no reason to fail."""
-        with self._lock, contextlib.suppress(OSError):
-            self._put(f"\n{line}\n" if self._in_line else f"{line}\n")
+        self._waiting: list[str] = []
 
     def write(self, text: str) -> None:
-        """Write text of the program, as it is: a piece of a streamed answer, for instance.
+        """Write a piece of text as it is; call `end()` after the last one, whatever happens.
 
         Raises:
             OSError: the file takes nothing any more.
         """
         if text:
             with self._lock:
+                self._in_text = True
                 self._put(text)
 
-    def end_line(self) -> None:
-        """Finish the line that `write` began, if it did."""
+    def end(self) -> None:
+        """End the text that `write` began, if it did, with its line, and write the lines that waited."""
         with self._lock:
-            if self._in_line:
-                self._put("\n")
+            self._in_text = False
+            self._put_lines()
+
+    def line(self, line: str) -> None:
+        """Write a line of the log, after the text that is being written."""
+        with self._lock:
+            self._waiting.append(line)
+            if not self._in_text or len(self._waiting) >= MAX_WAITING:
+                self._put_lines()
+
+    def urgent_line(self, line: str) -> None:
+        """Write a line of the log now."""
+        with self._lock:
+            self._waiting.append(line)
+            self._put_lines()
+
+    def _put_lines(self) -> None:
+        lines, self._waiting = self._waiting, []
+        head = [""] if self._in_line else []
+        if head or lines:
+            with contextlib.suppress(OSError):  # a console that is gone is no reason for an actor to fail
+                self._put("\n".join([*head, *lines, ""]))
 
     def _put(self, text: str) -> None:
         try:
@@ -117,7 +139,8 @@ class _Sink:
 
     def __init__(self, log: ConsoleLog, name: str) -> None:
         self.name = name
-        self.debug = self.info = self.warning = self.error = self.critical = self.msg = log.line
+        self.debug = self.info = self.msg = log.line
+        self.warning = self.error = self.critical = log.urgent_line
 
 
 class _Columns:
