@@ -149,8 +149,9 @@ class Agent(Function):
     async def _run(
         self, content: str | list[ContentPart], emit: Callable[[Any], Awaitable[None]] | None
     ) -> dict[str, Any]:
-        turn = _Turn(repair(await self._remember([])), UserMessage(content))
-        await self._remember([turn.user])
+        user = UserMessage(content)
+        shown = await self._remember([user])
+        turn = _Turn(repair(shown[:-1] if shown and shown[-1] == user else shown), user)
         try:
             while True:
                 step = decide(turn.said, steps=turn.steps, max_steps=self._max_steps, tool_retries=self._tool_retries)
@@ -227,7 +228,6 @@ class _Turn:
 
     def __init__(self, history: list[Message], user: UserMessage) -> None:
         self.history = history
-        self.user = user
         self.said: list[Message] = [user]
         self.saved = 1  # how much of `said` is in the memory
         self.steps = 0
