@@ -24,7 +24,8 @@ def _event(delta: dict[str, object], finish_reason: str | None = None) -> bytes:
     return b"data: " + json.dumps({**PIECE, "choices": [choice]}).encode() + b"\n\n"
 
 
-_TEXT = _event({"content": " token"})
+# Different words, since litellm takes the same one a hundred times in a row for a model gone mad.
+_TEXTS = [_event({"content": f" token{i}"}) for i in range(10)]
 _LAST = _event({}, "stop") + b"data: [DONE]\n\n"
 _BODY = json.dumps(
     {
@@ -86,7 +87,7 @@ class _Connection(asyncio.Protocol):
 
     def _next(self, left: int) -> None:
         if left:
-            self.transport.write(_chunked(_TEXT))
+            self.transport.write(_chunked(_TEXTS[left % 10]))
             asyncio.get_running_loop().call_soon(self._next, left - 1)
         else:
             self.transport.write(_chunked(_LAST) + b"0\r\n\r\n")
