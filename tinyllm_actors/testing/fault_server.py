@@ -1,8 +1,27 @@
 """A model provider on loopback that answers, refuses, dawdles or breaks off as a script says.
 
 ```python
-async with FaultServer([rate_limited(retry_after=0.1), answer("January 1st.")]) as server:
-    model = OpenAICompatibleModel("any", api_base=server.base_url)
+>>> import anyio
+>>> from tinyllm_actors.errors import RateLimited
+>>> from tinyllm_actors.integrations.openai_compatible import OpenAICompatibleModel
+>>> from tinyllm_actors.llm.messages import UserMessage
+>>> from tinyllm_actors.llm.model import ChatRequest
+>>> from tinyllm_actors.testing.behaviours import answer, rate_limited
+>>> from tinyllm_actors.testing.fault_server import FaultServer
+>>> async def main() -> None:
+...     async with FaultServer([rate_limited(retry_after=0.1), answer("January 1st.")]) as server:
+...         model = OpenAICompatibleModel("any", api_base=server.base_url, api_key="x")
+...         await model.open()
+...         request = ChatRequest(messages=[UserMessage("When?")])
+...         try:
+...             await model.complete(request)
+...         except RateLimited as error:
+...             await anyio.sleep(error.retry_after or 0)
+...         print((await model.complete(request)).message.content)
+...         await model.aclose()
+>>> anyio.run(main)
+January 1st.
+
 ```
 
 It speaks HTTP/1.1 as OpenAI's chat API does, over real sockets, in the caller's event loop (asyncio, uvloop or

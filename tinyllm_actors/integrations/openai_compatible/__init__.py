@@ -21,6 +21,10 @@ the client process, on two shared cores, with a server in a process of its own:
 | httpcore's connections in a pool of our own on trio | 222 | 7.2 | 2.7 |
 | httpx2 on trio | 398 | 8.4 | 12 |
 | httpx on trio | 727 | 8.2 | 91 |
+
+The whole adapter, from structs to typed events, then costs 1.25 times aiohttp by hand: 134 µs a call beside 108, 0.2 µs
+for each message of the history, 3.5 µs a chunk (on trio 207, 0.7 and 9.5). A chunk that arrives alone costs a wake-up
+of the loop besides: 30 to 50 µs in all with 200 streams at once. `tests/benchmarks/models.py` measures it.
 """
 
 from __future__ import annotations

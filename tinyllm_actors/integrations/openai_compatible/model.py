@@ -45,9 +45,22 @@ class OpenAICompatibleModel(ChatModel):
     """A model behind an endpoint that speaks OpenAI's chat API.
 
     ```python
-    model = OpenAICompatibleModel("gpt-4o-mini", api_base="https://api.openai.com/v1", api_key=key)
-    await model.open()
-    completion = await model.complete(ChatRequest(messages=[UserMessage("hello")]))
+    >>> import anyio
+    >>> from tinyllm_actors.integrations.openai_compatible import OpenAICompatibleModel
+    >>> from tinyllm_actors.llm.messages import UserMessage
+    >>> from tinyllm_actors.llm.model import ChatRequest
+    >>> from tinyllm_actors.testing.behaviours import answer
+    >>> from tinyllm_actors.testing.fault_server import FaultServer
+    >>> async def main() -> None:
+    ...     async with FaultServer([answer("January 1st.")]) as server:
+    ...         model = OpenAICompatibleModel("any", api_base=server.base_url, api_key="x")
+    ...         await model.open()
+    ...         completion = await model.complete(ChatRequest(messages=[UserMessage("When?")]))
+    ...         await model.aclose()
+    ...     print(completion.message.content)
+    >>> anyio.run(main)
+    January 1st.
+
     ```
 
     Args:
