@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tinyllm_actors.errors import ActorFailed
 from tinyllm_actors.kernel import debug, life
-from tinyllm_actors.kernel.envelope import NEVER, Ask, Envelope
+from tinyllm_actors.kernel.envelope import CURRENT, NEVER, Ask, Envelope
 from tinyllm_actors.kernel.failure import settle
 from tinyllm_actors.kernel.lifecycle import ExitReason, Lifecycle
 from tinyllm_actors.kernel.mailbox import Overflow
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
 
     from tinyllm_actors.kernel.cell import Cell
+    from tinyllm_actors.kernel.slots import Backend
 
 __all__ = ["ActorRef"]
 
@@ -34,18 +35,16 @@ YIELD_EVERY: Final = 64
 class _Answered:
     """The answer of a handler that ran in the asker's own task."""
 
-    __slots__ = ("_error", "_ref", "_value")
+    __slots__ = ("_backend", "_error", "_value")
 
-    def __init__(self, ref: ActorRef, value: object, error: ActorFailed | None) -> None:
-        self._ref = ref
+    def __init__(self, value: object, error: ActorFailed | None, backend: Backend | None) -> None:
         self._value = value
         self._error = error
+        self._backend = backend  # given where it is time to let others run
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        scheduler = self._ref.cell.system.scheduler
-        scheduler.answered += 1
-        if scheduler.answered % YIELD_EVERY == 0:
-            yield from self._ref.cell.system.backend.yield_now().__await__()
+        if self._backend is not None:
+            yield from self._backend.yield_now().__await__()
         if self._error is not None:
             raise self._error
         return self._value
@@ -141,7 +140,9 @@ class ActorRef:
         """
         cell = self.cell
         system = cell.system
-        asker = system.asker()
+        asker = CURRENT.get()  # what follows is `system.asker()`, without the call
+        if asker is not None and (asker.context is None or asker.receiver.system is not system):
+            asker = None
         if cell.plain and cell.idle and system.scheduler.inline_depth < MAX_INLINE:
             return self._answer_now(cell, message, NEVER if asker is None else asker.deadline)
         if timeout == SYSTEM_DEFAULT:
@@ -156,7 +157,8 @@ class ActorRef:
         envelope = Envelope(message, cell, context, deadline)
         actor = cell.actor
         assert actor is not None
-        scheduler = cell.system.scheduler
+        system = cell.system
+        scheduler = system.scheduler
         cell.idle = False
         scheduler.inline_depth += 1
         try:
@@ -173,7 +175,8 @@ class ActorRef:
                 cell.wake()
         elif cell.actor is not None:
             cell.idle = True
-        return _Answered(self, value, failure)
+        scheduler.answered += 1
+        return _Answered(value, failure, None if scheduler.answered % YIELD_EVERY else system.backend)
 
     def stream(self, message: object, *, timeout: float | None = None, buffer: int = 64) -> StreamRequest[Any]:
         """Open the answer to `message` as a stream: `async with ref.stream(m) as items: async for item in items: …`.

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Generator
+    from collections.abc import Awaitable, Callable, Generator
 
-__all__ = ["Backend", "Slot", "current_backend"]
+__all__ = ["Backend", "Future", "Slot", "current_backend"]
 
 
 class Slot(Protocol):
@@ -27,6 +27,20 @@ class Slot(Protocol):
         ...
 
 
+class Future(Protocol):
+    """The bare thing behind a slot, where an object and a generator less count: an ask that waits for its answer."""
+
+    def __await__(self) -> Generator[Any, Any, None]: ...
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+        ...
+
+    def set_result(self, result: None, /) -> None:
+        """Wake the waiter; only while it is not done."""
+        ...
+
+
 class Backend(Protocol):
     """One event loop, seen by the kernel."""
 
@@ -36,6 +50,10 @@ class Backend(Protocol):
 
     def new_slot(self) -> Slot:
         """Return a slot that is not set."""
+        ...
+
+    def new_future(self) -> Future:
+        """Return the cheapest thing that a task can wait for, once."""
         ...
 
     def yield_now(self) -> Awaitable[None]:
@@ -95,8 +113,10 @@ _NEXT_ITERATION: Final = _NextIteration()
 
 class _AsyncioBackend:
     def __init__(self) -> None:
-        self.now = asyncio.get_running_loop().time
+        loop = asyncio.get_running_loop()
+        self.now = loop.time
         self.new_slot = _AsyncioSlot
+        self.new_future = loop.create_future
 
     def yield_now(self) -> Awaitable[None]:
         return _NEXT_ITERATION
@@ -113,8 +133,12 @@ class _AsyncioBackend:
             task.uncancel()
 
 
-def _trio_backend() -> Backend:
-    """Build the trio side on first use, so that asyncio users need no trio."""
+class _TrioSlot(Slot, Future, Protocol):
+    """Both in one: on trio a slot is nothing but the waiting task."""
+
+
+def _trio_slot() -> Callable[[], _TrioSlot]:
+    """Build what trio tasks wait for."""
     import trio
 
     current_task = trio.lowlevel.current_task
@@ -145,10 +169,25 @@ def _trio_backend() -> Backend:
                 self._task = None
                 reschedule(task)
 
+        def done(self) -> bool:
+            return self._fired
+
+        def set_result(self, _: None, /) -> None:
+            self.set()
+
+    return TrioSlot
+
+
+def _trio_backend() -> Backend:
+    """Build the trio side on first use, so that asyncio users need no trio."""
+    import trio
+
+    current_task = trio.lowlevel.current_task
+
     class TrioBackend:
         def __init__(self) -> None:
             self.now = trio.current_time
-            self.new_slot = TrioSlot
+            self.new_slot = self.new_future = _trio_slot()
 
         def yield_now(self) -> Awaitable[None]:
             return trio.lowlevel.checkpoint()  # noqa: ASYNC105 - the caller awaits it; a coroutine around it would cost
