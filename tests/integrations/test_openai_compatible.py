@@ -63,8 +63,7 @@ async def model(server: FaultServer) -> AsyncIterator[OpenAICompatibleModel]:
     model = OpenAICompatibleModel("any", api_base=server.base_url, api_key=KEY)
     await model.open()
     try:
-        with anyio.fail_after(10):
-            yield model
+        yield model
     finally:
         await model.aclose()
 
