@@ -89,7 +89,7 @@ class StateMachineActor(Actor):
 
     _state: Any = None
     _entered: bool = False
-    _entered_at: float = 0.0
+    _entered_at: float | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -227,7 +227,7 @@ class StateMachineActor(Actor):
         events = cell.system.events_stream
         if events.transitions:
             now = cell.system.now()
-            elapsed = now - self._entered_at if self._entered_at else 0.0
+            elapsed = 0.0 if self._entered_at is None else now - self._entered_at
             self._entered_at = now
             name, number = self.machine.name, self.context.message_id
             record = Transition(cell.path, cell.label, name, str(source), event, str(target), number, elapsed)
