@@ -34,10 +34,11 @@ Messages
 Supervision
 
 9. Every actor has a parent, which is its supervisor. When a child's handler, task or start fails, the parent's
-   `Supervisor` decides, at once, even while the parent's own handler is busy. A `permanent` child is restarted
-   whenever it ends by itself, a `transient` one after a failure or a kill, a `temporary` one never. The strategy says
-   who else restarts: nobody, all siblings, or those started later. They stop in reverse start order and start in
-   start order; temporary ones among them are not started again.
+   `Supervisor` decides, at once, even while the parent's own handler is busy. A `permanent` child is restarted whenever
+   it ends by itself, a `transient` one after a failure, a `temporary` one never; `ref.stop()` and `ref.kill()` are
+   orders, after which none of them comes back. The strategy says who else restarts: nobody, all siblings, or those
+   started later. They stop in reverse start order and start in start order; temporary ones among them are not started
+   again.
 10. More than `max_restarts` restarts within `period` seconds (3 in 5 s by default) are too many: the supervisor fails
     itself, and its parent decides. From the root the failure is raised out of the `async with` block of the system.
     Before each restart there is a wait. With `Backoff(3.0, 30.0, jitter=0.0)`: 3, 6, 12, 24, 30, 30 … seconds, from

@@ -103,7 +103,7 @@ class ExitReason:
 
     @property
     def abnormal(self) -> bool:
-        """Whether a transient child is restarted after this."""
+        """Whether this was no end in good order: a transient child that failed comes back, and who is linked fails."""
         return self.kind in {ExitKind.FAILED, ExitKind.KILLED}
 
     def __str__(self) -> str:

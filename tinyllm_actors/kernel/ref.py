@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ActorRef"]
 
-SYSTEM_DEFAULT: Final = -1.0
-"""A time-out that stands for the system's `ask_timeout`."""
+SYSTEM_DEFAULT: Final = float("-inf")
+"""A time-out that stands for the system's `ask_timeout`; one that no arithmetic with deadlines comes to by chance."""
 
 MAX_INLINE: Final = 16
 """How deep askers may run one another's handlers before the run queue takes over."""

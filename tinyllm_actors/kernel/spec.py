@@ -11,7 +11,7 @@ from tinyllm_actors.kernel.mailbox import Mailbox
 from tinyllm_actors.kernel.restart import Backoff, Directive, Restart, Strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tinyllm_actors.kernel.actor import Actor
 
@@ -168,7 +168,23 @@ class Supervisor:
         period: in seconds.
         backoff: how long to wait before each restart; None to restart at once.
         decider: what to do about a failure, by its exception.
-        auto_shutdown: stop when a significant child has ended for good: `"never"`, `"any"` of them or `"all"`.
+        auto_shutdown: stop when a significant child has ended for good by itself: `"never"`, `"any"` of them or
+            `"all"`. The stop is final, and to the supervisor above it is one of the supervisor's own.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem, Strategy, Supervisor
+    >>> class Part(Actor):
+    ...     pass
+    >>> async def main() -> None:
+    ...     pair = Supervisor(strategy=Strategy.ONE_FOR_ALL, max_restarts=3, period=5.0)
+    ...     async with ActorSystem("plant") as system:
+    ...         ref = await system.supervise(pair, [Part.spec().named("a"), Part.spec().named("b")], name="pair")
+    ...         print([child.path for child in ref.children])
+    >>> anyio.run(main)
+    ['pair/a', 'pair/b']
+
+    ```
 
     Source: OTP `supervisor`.
     """
@@ -187,6 +203,29 @@ class Supervisor:
             )
         if self.auto_shutdown not in {"never", "any", "all"}:
             raise ValueError(f"auto_shutdown is 'never', 'any' or 'all', not {self.auto_shutdown!r}")
+
+    def spec(self, children: Sequence[ChildSpec] = ()) -> ChildSpec:
+        """Return how to make this supervisor with its children, to be a child of another one: a tree.
+
+        ```python
+        >>> import anyio
+        >>> from tinyllm_actors import Actor, ActorSystem, Strategy, Supervisor
+        >>> class Part(Actor):
+        ...     pass
+        >>> async def main() -> str:
+        ...     readers = Supervisor().spec([Part.spec().named("ann"), Part.spec().named("ben")]).named("readers")
+        ...     library = Supervisor(strategy=Strategy.REST_FOR_ONE)
+        ...     async with ActorSystem("town") as system:
+        ...         await system.supervise(library, [Part.spec().named("shelves"), readers], name="library")
+        ...         return system["library/readers/ben"].path
+        >>> anyio.run(main)
+        'library/readers/ben'
+
+        ```
+        """
+        from tinyllm_actors.kernel.node import SupervisorSpec  # which is made of what is defined here
+
+        return SupervisorSpec(self, list(children))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

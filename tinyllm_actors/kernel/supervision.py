@@ -145,6 +145,7 @@ class Supervision:
         self.window = RestartWindow(max_restarts=config.max_restarts, period=config.period)
         self._system = system
         self._cell = cell
+        self.complete = False  # it stopped by itself, because its significant children had ended
         self._windows: dict[Cell, RestartWindow] = {}
         self._streaks: dict[Cell, tuple[int, float]] = {}  # failures in a row, time of the last
 
@@ -297,8 +298,11 @@ class Supervision:
         self._streaks.pop(child, None)
         if not child.spec.options.significant or self.config.auto_shutdown == "never":
             return
-        if reason.kind in {ExitKind.SHUTDOWN, ExitKind.STOPPED} or self._cell.state in _ENDED:
+        below = None if child.extra is None else child.extra.supervision
+        ordered = reason.kind in {ExitKind.SHUTDOWN, ExitKind.STOPPED} and not (below is not None and below.complete)
+        if ordered or self._cell.state in _ENDED:
             return
         others = any(cell.spec.options.significant for cell in self._cell.cold.children.values())
         if self.config.auto_shutdown == "any" or not others:
+            self.complete = True
             self._system.care.end(self._cell, ExitReason.SHUTDOWN)
