@@ -7,7 +7,6 @@ import contextvars
 import os
 import threading
 import warnings
-from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
@@ -17,7 +16,7 @@ import pytest
 import sniffio
 
 from tinyllm_actors.errors import ForeignCancellation
-from tinyllm_actors.integrations._asyncio_bridge import Bridge, acquire_bridge, open_bridge
+from tinyllm_actors.integrations._asyncio_bridge import GRACE, Bridge, acquire_bridge, open_bridge
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -35,15 +34,20 @@ class Far:
         self.cleaned = threading.Event()
         self.produced = 0
 
+    async def clean(self) -> None:
+        """Take some turns of the loop to clean up, as closing a connection does."""
+        with anyio.CancelScope(shield=True):
+            for _ in range(200):
+                await anyio.lowlevel.checkpoint()
+        self.cleaned.set()
+
     async def hang(self) -> None:
-        """Run until cancelled; cleaning up takes a turn of the loop."""
+        """Run until cancelled."""
         self.started.set()
         try:
             await asyncio.Event().wait()
         finally:
-            with anyio.CancelScope(shield=True):
-                await anyio.lowlevel.checkpoint()
-            self.cleaned.set()
+            await self.clean()
 
     async def count(self, end: int) -> AsyncGenerator[int, None]:
         """Yield 0 to `end - 1`."""
@@ -53,15 +57,16 @@ class Far:
                 self.produced += 1
                 yield number
         finally:
-            self.cleaned.set()
+            await self.clean()
 
     async def count_and_hang(self, end: int) -> AsyncGenerator[int, None]:
         """Yield 0 to `end - 1` and never end."""
-        async with aclosing(self.count(end)) as numbers:
-            async for number in numbers:
+        try:
+            for number in range(end):
                 yield number
-            self.cleaned.clear()
-            await self.hang()
+            await asyncio.Event().wait()
+        finally:
+            await self.clean()
 
     async def count_and_fail(self, end: int) -> AsyncGenerator[int, None]:
         """Yield 0 to `end - 1` and fail."""
@@ -157,11 +162,13 @@ async def test_context_variables_cross_in() -> None:
 async def test_cancelling_the_caller_runs_the_functions_cleanup_first() -> None:
     """When the cancelled caller goes on, the function's `finally` blocks have run."""
     far = Far()
-    async with open_bridge() as bridge, anyio.create_task_group() as tasks:
-        tasks.start_soon(bridge.call, far.hang)
-        await until(far.started)
-        tasks.cancel_scope.cancel()
-    assert far.cleaned.is_set()
+    async with open_bridge() as bridge:
+        with anyio.fail_after(GRACE / 2):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(bridge.call, far.hang)
+                await until(far.started)
+                tasks.cancel_scope.cancel()
+        assert far.cleaned.is_set()
 
 
 async def test_a_deadline_of_the_caller_ends_the_call() -> None:
@@ -431,11 +438,20 @@ async def test_a_closed_bridge_refuses() -> None:
 
 async def test_closing_under_cancellation_still_joins_the_thread() -> None:
     """A cancelled owner leaves no thread behind."""
+    far = Far()
+    kept: list[asyncio.Task[None]] = []
+
+    async def leave_a_task() -> None:
+        kept.append(asyncio.create_task(far.hang()))
+        await asyncio.sleep(0)
+
     with anyio.CancelScope() as scope:
         async with open_bridge() as bridge:
-            assert await bridge.call(add, 1) == 2
+            await bridge.call(leave_a_task)
             scope.cancel()
     assert bridge_threads() == []
+    for task in kept:
+        task.cancel()
 
 
 async def test_many_callers_share_the_loop() -> None:

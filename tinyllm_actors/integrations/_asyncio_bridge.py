@@ -17,9 +17,9 @@ What holds on both, so that an adapter is written once:
 - An exception crosses as it is. Context variables cross in, as a copy; what the far side sets stays there.
 - Cancelling the caller cancels the function and waits until its `finally` blocks have run. What a `finally` block
   awaits needs an `anyio.CancelScope(shield=True)`: on asyncio the function runs in the caller's cancelled scope.
-- Across threads the cancellation is delivered once, as asyncio code expects. If the function ends with a value or an
-  error in spite of it, the caller gets that, and is cancelled at its next checkpoint. If it has not ended after
-  `GRACE` seconds, it is abandoned with a log line.
+- Across threads the cancellation is delivered once, as asyncio code expects, and no anyio shield holds it back. If the
+  function ends with a value or an error in spite of it, the caller gets that, and is cancelled at its next checkpoint.
+  If it has not ended after `GRACE` seconds, it is abandoned with a log line.
 - If somebody else cancels the function, or what it awaits, the caller gets `ForeignCancellation`, a failure.
 - A stream holds at most `buffer + 1` items that the reader has not taken. Leaving the block closes the generator.
 

@@ -88,12 +88,10 @@ class Host:
         self.loop.stop()
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self.loop)
         try:
             self.loop.run_forever()
             self.loop.run_until_complete(self._end())
         finally:
-            asyncio.set_event_loop(None)
             self.loop.close()
             self._on_finished()
 
