@@ -4,6 +4,7 @@ python examples/02_supervision.py [--backend asyncio|uvloop|trio]
 """
 
 import argparse
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +44,7 @@ class Auditor(Actor):
             case _:
                 print(f"noted: {message}")
 
-    async def stream(self, message: int) -> Any:
+    async def stream(self, message: int) -> AsyncGenerator[str, None]:
         for number in range(message):
             yield f"entry {number}"
 
