@@ -1,0 +1,46 @@
+"""Make the local model from a model string and options."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinyllm_actors.errors import UnknownModel
+from tinyllm_actors.integrations.local_model.model import LocalModel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["from_name"]
+
+_DEFAULT = "smollm2"
+_OWN = frozenset(inspect.signature(LocalModel.__init__).parameters) - {"self", "options"}
+
+
+def from_name(name: str, options: Mapping[str, object]) -> LocalModel:
+    """Return the model that `"local"`, `"local/smollm2"` or `"local/<path of a GGUF file>"` names.
+
+    Args:
+        name: the whole string. A path is absolute (`"local//models/x.gguf"`), begins with `~`, or is relative.
+        options: the adapter's own arguments (`slots`, `context`, …); the others are for llama.cpp.
+
+    Raises:
+        UnknownModel: it is neither a known name nor a path.
+        ConfigurationError: an option is out of range.
+    """
+    kind, slash, rest = name.partition("/")
+    if kind != "local" or (slash and not rest):
+        raise UnknownModel(f"{name!r} must be 'local', 'local/smollm2' or 'local/<path of a GGUF file>'")
+    own: dict[str, Any] = {key: value for key, value in options.items() if key in _OWN}
+    own["options"] = {key: value for key, value in options.items() if key not in _OWN}
+    if rest and rest != _DEFAULT:
+        if not rest.endswith(".gguf") and os.sep not in rest:
+            raise UnknownModel(
+                f"{name!r} names no local model: there is {_DEFAULT!r}, or give the path of a GGUF file, such as "
+                "'local/models/other.gguf'"
+            )
+        own.setdefault("weights", rest)
+        own.setdefault("name", Path(rest).stem)
+    return LocalModel(**own)
