@@ -50,7 +50,7 @@ class Runner:
         self._started: bool | BaseException = False
         self._ended = False
         self._reason: ExitReason | None = None  # why it shall end
-        self._worker: Worker | None = None  # the hook in processing
+        self._worker: Worker | None = None  # that of the hook or message in processing
         cell.system.start_task(self._run)
 
     def wake(self) -> None:
@@ -82,6 +82,9 @@ class Runner:
         """
         cell = self._cell
         self._reason = reason
+        if self._worker is not None and self._worker.abandoned:
+            self._scope.cancel()  # when its handler gives in, this is all that is left to do
+            return
         self.wake()
         if patience > 0 and await self._ended_within(patience):
             return
@@ -115,6 +118,8 @@ class Runner:
         try:
             with self._scope:
                 broken = await self._live()
+        except RuntimeError as error:
+            broken = error  # it left open what it had opened, or closed it inside of another scope
         finally:
             self._ended = True
             self._announce()
@@ -239,7 +244,7 @@ class Runner:
         assert context is not None
         worker = Worker()
         worker.task = cell.system.backend.current_task()
-        cell.worker = worker
+        self._worker = cell.worker = worker
         cell.current = envelope
         envelope.since = cell.system.now()
         failure: BaseException | None = None
@@ -256,6 +261,7 @@ class Runner:
                     outcome = await resume(outcome, context, worker)
             except BaseException as error:
                 failure = error
+        self._worker = None
         if worker.abandoned:
             return True
         cell.current = None
