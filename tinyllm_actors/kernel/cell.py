@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.kernel.spec import ChildSpec
     from tinyllm_actors.kernel.system import ActorSystem
 
-__all__ = ["CALLS", "CHANGED", "DEDICATED", "LEAVING", "PAUSED", "URGENT", "WAITERS", "Cell"]
+__all__ = ["CALLS", "CHANGED", "DEDICATED", "LEAVING", "PAUSED", "URGENT", "VOIDS", "WAITERS", "Cell"]
 
 # Why a worker must look up before the next message (bits of `Cell.attention`).
 PAUSED: Final = 1
@@ -37,8 +37,11 @@ CALLS: Final = 8
 CHANGED: Final = 16
 DEDICATED: Final = 32
 LEAVING: Final = 64
+VOIDS: Final = 128
 
 UNBOUNDED: Final = 1 << 62
+
+_EDGES: Final = LIFECYCLE.edges  # looked up without a call: an actor moves four times from its start to its end
 
 
 class Cell:
@@ -100,7 +103,10 @@ class Cell:
     def transition(self, event: Event) -> None:
         """Move the lifecycle, and publish the move if somebody listens."""
         source = self.state
-        self.state = LIFECYCLE.step(self.label, source, event)
+        try:
+            self.state = _EDGES[source, event]
+        except KeyError:
+            LIFECYCLE.step(self.label, source, event)  # which raises
         events = self.system.events_stream
         if events.transitions:
             events.publish(Transition(self.path, self.label, LIFECYCLE.name, source, event, self.state))
@@ -142,7 +148,9 @@ class Cell:
             return None
         options = self.spec.options.mailbox
         if not self.attention & WAITERS:
-            if mailbox:  # which also discards what has expired
+            # Looking through a full mailbox at every message is slow; where nothing was withdrawn there is no need.
+            if mailbox and (self.attention & VOIDS or type(mailbox) is not deque):  # `if mailbox` discards the expired
+                self.attention &= ~VOIDS
                 drop_done(mailbox)
             if len(mailbox) < self.capacity:
                 mailbox.append(envelope)
@@ -213,12 +221,15 @@ class Cell:
         if self.current is ask:
             if worker is not None and not self.keeps_on(ask):
                 worker.scope.cancel()
-        elif self.attention & WAITERS:
+            return
+        if self.attention & WAITERS:
             for waiter in self.cold.waiters:
                 if waiter.envelope is ask:
                     self.cold.waiters.remove(waiter)
                     waiter.admit()
-                    break
+                    return
+        if self.mailbox:
+            self.attention |= VOIDS
 
     def keeps_on(self, envelope: Envelope) -> bool:
         """Whether the handler goes on with a message though its asker has left."""
@@ -254,6 +265,9 @@ class Cell:
             mailbox = self.new_queue()
         if cold.replay:
             requeue(self, cold)
+        if self.attention & VOIDS:
+            self.attention &= ~VOIDS
+            drop_done(mailbox)
         if self.attention & URGENT:
             while cold.urgent:
                 mailbox.appendleft(cold.urgent.pop())
@@ -307,6 +321,8 @@ class Cell:
         if self.mailbox or self.attention:
             self.idle = False
             self.system.scheduler.enqueue(self)
+        elif self.mailbox is None and self.extra is None:
+            self.idle = True  # most often, and all that `rest` would do
         else:
             self.rest()
 

@@ -193,12 +193,15 @@ class EventStream:
         self._by_type.clear()
         self.transitions = any(issubclass(Transition, kinds) for kinds in self._subscribers.values())
 
-    def publish(self, event: object) -> None:
-        """Hand `event` to its subscribers; they must not block and must not raise."""
-        kind = type(event)
+    def listeners(self, kind: type) -> list[Callable[[Any], None]]:
+        """Return who is called with events of this type. Where nobody is, the event need not even be made."""
         callbacks = self._by_type.get(kind)
         if callbacks is None:
             callbacks = [callback for callback, kinds in self._subscribers.items() if issubclass(kind, kinds)]
             self._by_type[kind] = callbacks
-        for callback in callbacks:
+        return callbacks
+
+    def publish(self, event: object) -> None:
+        """Hand `event` to its subscribers; they must not block and must not raise."""
+        for callback in self.listeners(type(event)):
             callback(event)

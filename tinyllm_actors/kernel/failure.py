@@ -34,6 +34,9 @@ def settle(cell: Cell, envelope: Envelope, error: BaseException, worker: Worker 
         BaseException: the worker itself is being cancelled, at the very end of a shutdown.
     """
     error = without_cancellation(error)
+    if isinstance(error, Exception):  # no cancellation, on any back end
+        _failed(cell, envelope, error)
+        return error
     if isinstance(error, anyio.get_cancelled_exc_class()):
         if worker is not None:
             if worker.scope.cancel_called:
@@ -44,12 +47,10 @@ def settle(cell: Cell, envelope: Envelope, error: BaseException, worker: Worker 
                 raise error
         foreign = ForeignCancellation(cell.path)
         foreign.__cause__ = error
-        error = foreign
-    elif not isinstance(error, Exception):
-        _cancelled(cell, envelope)
-        cell.system.crash(error)
-        return error
-    _failed(cell, envelope, error)
+        _failed(cell, envelope, foreign)
+        return foreign
+    _cancelled(cell, envelope)
+    cell.system.crash(error)
     return error
 
 

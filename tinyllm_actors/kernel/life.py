@@ -43,6 +43,8 @@ __all__ = [
     "make",
     "refuse_waiting",
     "start",
+    "start_at_once",
+    "start_with_hook",
     "started",
     "stop_children",
 ]
@@ -94,27 +96,57 @@ async def start(cell: Cell) -> None:
     Raises:
         StartFailed: its constructor or `started()` raised, or it was stopped meanwhile.
     """
+    if not start_at_once(cell):
+        await start_with_hook(cell)
+
+
+def start_at_once(cell: Cell) -> bool:
+    """Start the next incarnation of an actor that awaits nothing for it; False where `start_with_hook` must follow.
+
+    Raises:
+        StartFailed: its constructor raised.
+    """
     try:
-        if not make(cell):
-            return
-        assert cell.actor is not None
+        return not make(cell)
+    except BaseException as error:
+        raise _not_started(cell, error) from error
+
+
+async def start_with_hook(cell: Cell) -> None:
+    """Run `started()` of an actor that was made, and open it for messages.
+
+    Raises:
+        StartFailed: `started()` raised, or the actor was stopped meanwhile.
+    """
+    actor = cell.actor
+    assert actor is not None
+    try:
         if cell.spec.options.dedicated:
-            cell.cold.runner = runner = Runner(cell, cell.actor)
+            cell.cold.runner = runner = Runner(cell, actor)
             await runner.started()
         else:
-            await _run_hook(cell, math.inf, cell.actor.started)
+            await _run_hook(cell, math.inf, actor.started)
     except BaseException as error:
-        cell.actor = None
-        cause = unwrap(error)
-        _drop_owned(cell, ExitReason(ExitKind.FAILED, cause))
-        if not isinstance(error, Exception):
-            raise
-        # A part that did not start is the reason why the whole did not: name the reason, not the chain.
-        raise StartFailed(cell.path, cause.cause if isinstance(cause, StartFailed) else cause) from error
+        raise _not_started(cell, error) from error
     if cell.state is not Lifecycle.STARTING:
         # It is up, so whoever stopped it, and waits for us, must run `stopped()`.
         raise StartFailed(cell.path, ActorStopped(cell.path, "it was stopped while it started"))
     started(cell)
+
+
+def _not_started(cell: Cell, error: BaseException) -> StartFailed:
+    """Take back a start that failed. Returns what to raise.
+
+    Raises:
+        BaseException: `error` itself, where it is no failure but a cancellation or the end of the program.
+    """
+    cell.actor = None
+    cause = unwrap(error)
+    _drop_owned(cell, ExitReason(ExitKind.FAILED, cause))
+    if not isinstance(error, Exception):
+        raise error
+    # A part that did not start is the reason why the whole did not: name the reason, not the chain.
+    return StartFailed(cell.path, cause.cause if isinstance(cause, StartFailed) else cause)
 
 
 async def _run_hook(
@@ -250,7 +282,10 @@ def ended(cell: Cell) -> bool:
 
 def ending(cell: Cell) -> bool:
     """Whether this incarnation takes no new children, because those it has are being stopped."""
-    return ended(cell) or (cell.extra is not None and cell.extra.halting)
+    state = cell.state
+    if state is Lifecycle.STOPPING or state is Lifecycle.STOPPED:
+        return True
+    return cell.extra is not None and cell.extra.halting
 
 
 async def halt(cell: Cell, reason: ExitReason, patience: float | None = None, *, keep_children: bool = False) -> None:
@@ -373,6 +408,9 @@ def refuse_waiting(cell: Cell) -> None:
     cell.capacity = -1
     mailbox, cell.mailbox = cell.mailbox, None
     extra = cell.extra
+    if mailbox is None and extra is None:
+        cell.attention &= PAUSED
+        return
     waiting = [] if mailbox is None else [queued for queued in mailbox if not queued.done]
     if extra is not None:
         waiting += extra.looks
@@ -407,6 +445,7 @@ def finish(cell: Cell) -> None:
         for slot in extra.joiners:
             slot.set()
         extra.joiners.clear()
-    system.events_stream.publish(ActorTerminated(cell.path, reason))
+    if system.events_stream.listeners(ActorTerminated):
+        system.events_stream.publish(ActorTerminated(cell.path, reason))
     if parent is not None and parent.extra is not None and parent.extra.supervision is not None:
         parent.extra.supervision.gone(cell, reason)

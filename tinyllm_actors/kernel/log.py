@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +12,8 @@ import anyio.to_thread
 from tinyllm_actors.kernel.events import ChildFailed, ChildRestarted, DeadLetter, Escalated, Transition, Unanswered
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tinyllm_actors.kernel.events import EventStream
 
 __all__ = ["attach_log"]
@@ -33,12 +36,17 @@ async def attach_log(events: EventStream, *, transitions: bool | None) -> None:
         await anyio.to_thread.run_sync(importlib.import_module, "structlog")
     import structlog
 
-    _subscribe(events, structlog.get_logger(), structlog.is_configured() if transitions is None else transitions)
+    # Bound once: each call of what `get_logger()` returns would make a logger. Configure structlog before the system.
+    _subscribe(events, structlog.get_logger().bind(), structlog.is_configured() if transitions is None else transitions)
 
 
-def _subscribe(events: EventStream, sink: Any, transitions: bool) -> None:
+def _transition_line(sink: Any) -> Callable[[Transition], None]:
+    details = _heard(sink, logging.DEBUG)
+
     def on_transition(event: Transition) -> None:
         lifecycle = event.machine == "lifecycle"
+        if lifecycle and not details:
+            return
         (sink.debug if lifecycle else sink.info)(
             f"[{event.name}] transition to: {event.target}",
             logger=KERNEL_LOGGER if lifecycle else f"tinyllm_actors.{event.machine}",
@@ -51,6 +59,10 @@ def _subscribe(events: EventStream, sink: Any, transitions: bool) -> None:
             elapsed=round(event.elapsed, 6),
         )
 
+    return on_transition
+
+
+def _subscribe(events: EventStream, sink: Any, transitions: bool) -> None:
     def on_failure(event: ChildFailed) -> None:
         cause = event.cause
         sink.warning(
@@ -98,10 +110,21 @@ def _subscribe(events: EventStream, sink: Any, transitions: bool) -> None:
 
         return call
 
-    events.subscribe(guarded(on_failure), ChildFailed)
-    events.subscribe(guarded(on_restart), ChildRestarted)
-    events.subscribe(guarded(on_escalation), Escalated)
-    events.subscribe(guarded(on_abandoned), Unanswered)
-    events.subscribe(guarded(on_dead_letter), DeadLetter)
+    lines: list[tuple[int, Any, type]] = [
+        (logging.WARNING, on_failure, ChildFailed),
+        (logging.INFO, on_restart, ChildRestarted),
+        (logging.ERROR, on_escalation, Escalated),
+        (logging.ERROR, on_abandoned, Unanswered),
+        (logging.WARNING, on_dead_letter, DeadLetter),
+    ]
     if transitions:
-        events.subscribe(guarded(on_transition), Transition)
+        lines.append((logging.INFO, _transition_line(sink), Transition))
+    for level, callback, kind in lines:
+        if _heard(sink, level):  # an event that nobody wants need not be made
+            events.subscribe(guarded(callback), kind)
+
+
+def _heard(sink: Any, level: int) -> bool:
+    """Whether a filtering logger, whose level is fixed, lets anything through; others say yes."""
+    enabled = getattr(sink, "is_enabled_for", None)
+    return enabled is None or bool(enabled(level))

@@ -208,6 +208,8 @@ class ActorRef:
         cell = self.cell
         asker = cell.system.asker()
         cell.system.care.end(cell, ExitReason.STOPPED, timeout)
+        if cell.state is Lifecycle.STOPPED:  # it was idle and owned nothing
+            return cell.reason or ExitReason.STOPPED
         if asker is not None and asker.receiver is cell:
             return ExitReason.STOPPED
         return await life.joined(cell)

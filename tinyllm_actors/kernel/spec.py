@@ -94,9 +94,15 @@ class ChildSpec:
     <ChildSpec Echo name='echo'>
 
     ```
+
+    Attributes:
+        factory: what makes the actor.
+        label: what actors are called that get no name, followed by a number.
+        name: the name the actor shall have, if it shall have one.
+        options: what its supervisor shall know.
     """
 
-    __slots__ = ("args", "factory", "kwargs", "name", "options")
+    __slots__ = ("args", "factory", "kwargs", "label", "name", "options")
 
     keeps_children = False
     unordered = False
@@ -106,12 +112,8 @@ class ChildSpec:
         self.args = args
         self.kwargs = kwargs or _NO_ARGUMENTS
         self.name: str | None = None
+        self.label: str = getattr(factory, "__name__", type(factory).__name__)
         self.options: ChildOptions = getattr(factory, "options", None) or DEFAULT_OPTIONS
-
-    @property
-    def label(self) -> str:
-        """What actors are called that get no name: the class, and a number."""
-        return getattr(self.factory, "__name__", type(self.factory).__name__)
 
     def make(self) -> Actor:
         """Return a new actor object."""

@@ -17,7 +17,7 @@ from tinyllm_actors.kernel import life
 from tinyllm_actors.kernel.cell import PAUSED
 from tinyllm_actors.kernel.events import ChildFailed, ChildRestarted, Escalated
 from tinyllm_actors.kernel.lifecycle import Event, ExitKind, ExitReason, Lifecycle
-from tinyllm_actors.kernel.restart import Directive, Restart, RestartWindow, affected, unwrap
+from tinyllm_actors.kernel.restart import Directive, Restart, RestartWindow, Strategy, affected, unwrap
 from tinyllm_actors.kernel.restart_job import RestartJob, leave
 from tinyllm_actors.kernel.spec import DynamicSupervisor, Supervisor
 
@@ -47,7 +47,9 @@ class Caretaker:
 
     def report(self, cell: Cell, error: BaseException) -> None:
         """Publish a failure."""
-        self._system.events_stream.publish(ChildFailed(cell.path, error, cell.incarnation))
+        events = self._system.events_stream
+        if events.listeners(ChildFailed):
+            events.publish(ChildFailed(cell.path, error, cell.incarnation))
 
     def fail(self, cell: Cell, error: BaseException) -> bool:
         """The handler, a task or the start of `cell` failed. False if it goes on as if nothing had happened."""
@@ -69,12 +71,14 @@ class Caretaker:
 
     def end(self, cell: Cell, reason: ExitReason, patience: float | None = None) -> None:
         """Stop `cell` for good. Returns at once; `life.joined` waits for it."""
-        if cell.state in _ENDED:
+        state = cell.state
+        if state is Lifecycle.STOPPING or state is Lifecycle.STOPPED:
             if reason.kind is ExitKind.KILLED and cell.worker is not None:
                 cell.worker.scope.cancel()
             return
         was_idle = cell.idle
-        leave(cell)
+        if cell.extra is not None:
+            leave(cell)
         cell.reason = reason
         cell.attention |= PAUSED
         cell.idle = False
@@ -183,8 +187,10 @@ class Supervision:
             self._escalate(child, error)
             return
         delay = self._delay(child, reason.cause, now)
-        children = list(self._cell.cold.children.values())
-        cells = affected(self.config.strategy, children, child)
+        if self.config.strategy is Strategy.ONE_FOR_ONE:
+            cells = [child]  # without looking at its siblings, of which there may be very many
+        else:
+            cells = affected(self.config.strategy, list(self._cell.cold.children.values()), child)
         if delay == 0 and len(cells) == 1 and self._restart_at_once(child, reason):
             return
         self._begin_restart(cells, child, reason, delay)
@@ -219,7 +225,9 @@ class Supervision:
             child.actor = None
             self._system.care.fail(child, error)
         else:
-            self._system.events_stream.publish(ChildRestarted(child.path, child.incarnation, reason.cause))
+            events = self._system.events_stream
+            if events.listeners(ChildRestarted):
+                events.publish(ChildRestarted(child.path, child.incarnation, reason.cause))
         return True
 
     def _begin_restart(self, cells: list[Cell], failed: Cell, reason: ExitReason, delay: float) -> None:
@@ -294,9 +302,11 @@ class Supervision:
 
     def gone(self, child: Cell, reason: ExitReason) -> None:
         """`child` ended for good."""
-        self._windows.pop(child, None)
-        self._streaks.pop(child, None)
-        if not child.spec.options.significant or self.config.auto_shutdown == "never":
+        if self._windows:
+            self._windows.pop(child, None)
+        if self._streaks:
+            self._streaks.pop(child, None)
+        if self.config.auto_shutdown == "never" or not child.spec.options.significant:
             return
         below = None if child.extra is None else child.extra.supervision
         ordered = reason.kind in {ExitKind.SHUTDOWN, ExitKind.STOPPED} and not (below is not None and below.complete)

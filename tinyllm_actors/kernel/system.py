@@ -184,16 +184,18 @@ class ActorSystem:
             raise ActorStopped(parent.path, "it is stopping, and takes no children")
         name = name or spec.name
         label = f"{spec.label}-{next(self._names)}" if name is None else check_name(name)
-        children = parent.cold.children
+        cold = parent.cold
+        children = cold.children
         if label in children:
             raise NameTaken(children[label].path)
-        limit = self.care.supervision(parent).max_children
+        limit = (cold.supervision or self.care.supervision(parent)).max_children
         if limit is not None and len(children) >= limit:
             raise ChildLimitExceeded(parent.path, limit)
         cell = Cell(self, parent, label, spec)
         children[label] = cell
         try:
-            await life.start(cell)
+            if not life.start_at_once(cell):
+                await life.start_with_hook(cell)
         except BaseException as error:
             if isinstance(error, StartFailed):
                 self.care.report(cell, error.cause)
