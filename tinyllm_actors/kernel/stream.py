@@ -56,7 +56,10 @@ class StreamAsk(Ask):
     async def wait_for_reader(self) -> None:
         """Wait until there is room in the channel."""
         if self.done:
-            self.buffer.clear()  # a detached producer goes on without a reader
+            # The reader left. A cancelled producer must come to a point where that shows, and a detached one, which
+            # goes on without a reader, must let others run.
+            self.buffer.clear()
+            await self.receiver.system.backend.yield_now()
             return
         self.writer_slot = slot = self.receiver.system.backend.new_slot()
         await slot
