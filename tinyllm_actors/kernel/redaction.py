@@ -15,7 +15,10 @@ _NAMES: Final = re.compile(
     r"|authorization|credentials?|private[_-]?key)([_-].*)?$"
 )
 # Words that hold "token" and count something.
-_HARMLESS: Final = re.compile(r"(?i)^(max|min|total|prompt|completion|input|output|num|n)?_?tokens?(_.*)?$|.*_tokens$")
+_HARMLESS: Final = re.compile(
+    r"(?i)^(max|min|total|prompt|completion|input|output|num|n)_?tokens?(_.*)?$|^(.*_)?tokens(_.*)?$"
+    r"|^token_?(count|limit|budget|buffer|usage|ids?)(_.*)?$"
+)
 
 _PATTERNS: Final = (
     # Authorization: Bearer …, and the like in any header or message
@@ -59,8 +62,8 @@ def is_secret_name(name: str) -> bool:
     """Whether a field, header or variable of that name holds a secret.
 
     ```python
-    >>> is_secret_name("OPENAI_API_KEY"), is_secret_name("max_tokens")
-    (True, False)
+    >>> [is_secret_name(name) for name in ("OPENAI_API_KEY", "token", "max_tokens", "token_count")]
+    [True, True, False, False]
 
     ```
     """
