@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import anyio
 
 from tinyllm_actors.errors import ActorFailed, ActorStopped, ForeignCancellation
+from tinyllm_actors.kernel.deferred import recall
 from tinyllm_actors.kernel.envelope import Ask
 from tinyllm_actors.kernel.lifecycle import ExitKind
 from tinyllm_actors.kernel.restart import inside, unwrap
@@ -89,6 +90,7 @@ def _failed(cell: Cell, envelope: Envelope, error: BaseException) -> None:
     if redeliveries and not envelope.done:
         if envelope.attempt < redeliveries:
             envelope.attempt += 1
+            recall(envelope)  # whoever handles it again may answer it as usual
             envelope.since = 0.0
             mailbox = cell.mailbox
             if mailbox is None:
