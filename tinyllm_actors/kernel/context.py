@@ -173,7 +173,7 @@ class ActorContext:
         >>> from tinyllm_actors.kernel import Terminated
         >>> class Heir(Actor):
         ...     def __init__(self, relative: ActorRef) -> None:
-        ...         self.relative, self.got = relative, anyio.Event()
+        ...         self.relative = relative
         ...     async def started(self) -> None:
         ...         self.context.watch(self.relative)
         ...     async def receive(self, message: object) -> None:
@@ -185,7 +185,7 @@ class ActorContext:
         ...         uncle = await system.spawn(Actor, name="uncle")
         ...         heir = await system.spawn(Heir, uncle)
         ...         await uncle.stop()
-        ...         await heir.get_state()  # after what came before
+        ...         await heir.ask("what else?")  # after what came before
         >>> anyio.run(main)
         uncle ended: stopped
 
