@@ -74,7 +74,8 @@ class Cold:
         self.idle_timers: list[IdleTimer] = []
         self.receive_timeout: IdleTimer | None = None  # which of them is the actor's own
         self.looks: list[Look] = []  # calls that run between two messages
-        self.deferred: dict[Ask, None] = {}  # asks that the actor answers later
+        # asks that the actor answers later, and what it wants to do when an asker leaves before
+        self.deferred: dict[Ask, Callable[[], object] | None] = {}
         self.postponed: list[tuple[Envelope, Context]] = []  # messages that wait for another state
         self.replay = False  # that state has come
         self.endings: dict[object, Callable[[Cell, ExitReason], object]] = {}  # what else the final stop undoes

@@ -8,6 +8,8 @@ from tinyllm_actors.errors import ActorFailed, ActorStopped, MailboxFull
 from tinyllm_actors.kernel.envelope import Ask
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tinyllm_actors.kernel.cell import Cell
     from tinyllm_actors.kernel.cold import Cold
     from tinyllm_actors.kernel.envelope import Envelope
@@ -29,8 +31,10 @@ class _DeferredAsk(Ask):
         """What the handler returned is not the answer."""
 
     def _finish(self) -> None:
-        self.receiver.cold.deferred.pop(self, None)
+        left = self.receiver.cold.deferred.pop(self, None)
         super()._finish()
+        if left is not None:
+            left()
 
 
 class ReplyTo:
@@ -46,19 +50,37 @@ class ReplyTo:
         """Whether somebody still waits: it was an ask, not answered yet, not given up and not too late."""
         return self._ask is not None and not self._ask.done
 
+    def on_leave(self, act: Callable[[], object]) -> None:
+        """Call `act`, which must be quick and not raise, when the asker leaves before it was answered.
+
+        It leaves when it is cancelled, when its deadline passes, and when this incarnation ends. At once if it has.
+        """
+        if self._ask is None:
+            return
+        if self._ask.done:
+            act()
+        else:
+            self._ask.receiver.cold.deferred[self._ask] = act
+
     def reply(self, value: object) -> bool:
         """Answer. False if nobody waits any more."""
-        waiting = self.waiting
+        waiting = self._answering()
         if self._ask is not None:
             Ask.succeed(self._ask, value)
         return waiting
 
     def fail(self, error: BaseException) -> bool:
         """Answer with a failure: the asker gets `ActorFailed` with this cause. False if nobody waits any more."""
-        waiting = self.waiting
+        waiting = self._answering()
         if self._ask is not None:
             self._ask.fail(ActorFailed(self._ask.receiver.path, error))
         return waiting
+
+    def _answering(self) -> bool:
+        if self._ask is None or self._ask.done:
+            return False
+        self._ask.receiver.cold.deferred.pop(self._ask, None)  # it does not leave, it gets its answer
+        return True
 
 
 def defer(envelope: Envelope | None) -> ReplyTo:
