@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.agent import Agent, run
     from tinyllm_actors.evals import Evaluator
     from tinyllm_actors.function import Function, FunctionStream
+    from tinyllm_actors.function.compose import chain, concurrent
     from tinyllm_actors.kernel import (
         Actor,
         ActorRef,
@@ -48,6 +49,8 @@ __all__ = [
     "Supervisor",
     "Tool",
     "Toolkit",
+    "chain",
+    "concurrent",
     "run",
     "tool",
 ]
@@ -56,6 +59,7 @@ _HOMES = {
     "tinyllm_actors.agent": ("Agent", "run"),
     "tinyllm_actors.evals": ("Evaluator",),
     "tinyllm_actors.function": ("Function", "FunctionStream"),
+    "tinyllm_actors.function.compose": ("chain", "concurrent"),
     "tinyllm_actors.kernel": (
         "Actor",
         "ActorRef",

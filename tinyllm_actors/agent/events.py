@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from tinyllm_actors.llm import ReasoningDelta, TextDelta, ToolCallDelta
 from tinyllm_actors.tool import ToolFinished, ToolProgress, ToolStarted
@@ -33,7 +33,10 @@ class RunStarted:
     Attributes:
         run_id: the number of the run's message, unique in the system.
         agent: the agent's path.
+        starts_output: whether it is output already, so that no other agent can take over.
     """
+
+    starts_output: ClassVar[bool] = False
 
     run_id: int
     agent: str

@@ -49,6 +49,8 @@ class ErrorInfo(TypedDict):
         retry_after: seconds to wait before trying again, if somebody said so.
         validation: what did not validate, if that was it.
         partial: what had been produced until then.
+        output_started: part of the answer had been delivered, so that a second one cannot be joined to it.
+        part: which part of a composite it was, such as `"fetch/parse"`.
     """
 
     type: str
@@ -57,6 +59,8 @@ class ErrorInfo(TypedDict):
     retry_after: float | None
     validation: NotRequired[list[FieldError]]
     partial: NotRequired[Any]
+    output_started: NotRequired[bool]
+    part: NotRequired[str]
 
 
 class Success(TypedDict):
@@ -108,6 +112,8 @@ def failure(error: BaseException, *, state: str, partial: Any = None) -> Failure
         partial = cause.partial
     if partial is not None:
         info["partial"] = partial
+    if getattr(cause, "output_started", False):
+        info["output_started"] = True
     return {"status": "error", "message": redact(message), "error": info}
 
 
