@@ -171,7 +171,7 @@ def _node(cell: Cell, path: str, children: tuple[ActorNode, ...]) -> ActorNode:
         incarnation=cell.incarnation,
         message=None if current is None else type(current.message).__name__,
         message_id=0 if current is None else current.id,
-        busy_for=0.0 if current is None or not current.since else now - current.since,
+        busy_for=0.0 if cell.current is None else now - cell.current.since,
         depth=depth,
         postponed=0 if extra is None else len(extra.postponed),
         capacity=cell.spec.options.mailbox.capacity,

@@ -1,0 +1,389 @@
+"""Priorities, time to live, the control lane, and dead letters (rules 2 and 8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from tinyllm_actors.errors import ActorFailed, ActorStopped, MessageDiscarded
+from tinyllm_actors.kernel import (
+    Actor,
+    ActorSystem,
+    DeadLetter,
+    Mailbox,
+    Overflow,
+    Supervisor,
+    Terminated,
+)
+from tinyllm_actors.kernel.envelope import Signal
+from tinyllm_actors.testing import Puppet
+
+if TYPE_CHECKING:
+    from tinyllm_actors.kernel import ActorRef
+
+pytestmark = pytest.mark.anyio
+
+PATIENT = Supervisor(max_restarts=100, backoff=None)
+
+
+class Clerk(Actor):
+    """Writes its messages down; `"hold"` keeps it busy until the gate opens."""
+
+    def __init__(self, gate: anyio.Event, seen: list[Any]) -> None:
+        self.gate = gate
+        self.seen = seen
+
+    async def receive(self, message: Any) -> Any:
+        if message == "hold":
+            await self.gate.wait()
+        elif message == "boom":
+            raise LookupError("broken")
+        elif message != "done?":
+            self.seen.append(message)
+        return len(self.seen)
+
+
+class Desk:
+    """A busy clerk with a mailbox: what is sent now waits until `work`."""
+
+    def __init__(self, ref: ActorRef, gate: anyio.Event, seen: list[Any]) -> None:
+        self.ref = ref
+        self.gate = gate
+        self.seen = seen
+
+    @classmethod
+    async def open(cls, system: ActorSystem, mailbox: Mailbox) -> Desk:
+        gate, seen = anyio.Event(), list[Any]()
+        ref: ActorRef = await system.spawn(Clerk.spec(gate, seen).with_options(mailbox=mailbox), name="clerk")
+        await ref.tell("hold")
+        while ref.cell.current is None:
+            await anyio.lowlevel.checkpoint()
+        return cls(ref, gate, seen)
+
+    async def work(self) -> list[Any]:
+        """Let everything be handled, and return what was."""
+        self.gate.set()
+        while self.ref.cell.current is not None or self.ref.cell.mailbox:
+            await anyio.lowlevel.checkpoint()
+        return self.seen
+
+
+def by_number(message: Any) -> float:
+    """Numbers by size, everything else last."""
+    return message if isinstance(message, int) else 1_000
+
+
+# --- priority -------------------------------------------------------------------------------------
+
+
+async def test_rule_2_urgent_messages_come_first() -> None:
+    """By what `priority` returns; equals in the order of sending."""
+    async with ActorSystem() as system:
+        desk = await Desk.open(system, Mailbox(priority=by_number))
+        for message in (5, "b", 1, "a", 3, 1):
+            await desk.ref.tell(message)
+        assert await desk.work() == [1, 1, 3, 5, "b", "a"]
+
+
+async def test_rule_2_drop_oldest_drops_what_waited_longest_not_what_is_most_urgent() -> None:
+    """And accounts for it."""
+    discarded: list[Any] = []
+    async with ActorSystem() as system:
+        mailbox = Mailbox(
+            capacity=3,
+            overflow=Overflow.DROP_OLDEST,
+            priority=by_number,
+            on_discard=lambda message, reason: discarded.append((message, reason)),
+        )
+        desk = await Desk.open(system, mailbox)
+        for message in (5, 1, 3, 2):
+            await desk.ref.tell(message)
+        assert await desk.work() == [1, 2, 3]
+        assert discarded == [(5, "drop_oldest")]
+
+
+async def test_rule_2_blocked_senders_enter_a_priority_mailbox() -> None:
+    """In the order in which they came; inside, urgency counts."""
+    async with ActorSystem() as system:
+        desk = await Desk.open(system, Mailbox(capacity=1, priority=by_number))
+        async with anyio.create_task_group() as tasks:
+            await desk.ref.tell(9)
+            for message in (5, 1, 3):
+                tasks.start_soon(desk.ref.tell, message)
+                await anyio.lowlevel.checkpoint()
+            assert sorted(await desk.work()) == [1, 3, 5, 9]
+        assert desk.seen[0] == 9
+
+
+async def test_rule_2_tombstones_free_room_in_a_priority_mailbox() -> None:
+    """An asker that left takes no place."""
+    async with ActorSystem() as system:
+        desk = await Desk.open(system, Mailbox(capacity=1, overflow=Overflow.REJECT, priority=by_number))
+        with anyio.move_on_after(0.001):
+            await desk.ref.ask(7)
+        await desk.ref.tell(8)
+        assert await desk.work() == [8]
+
+
+# --- the control lane -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("priority", [None, by_number])
+async def test_rule_2_the_control_lane_is_never_shed(priority: Any) -> None:
+    """A full mailbox that drops its oldest keeps the messages of the kernel, and hands them out first."""
+    async with ActorSystem() as system:
+        mortal = await system.spawn(Puppet)
+        seen: list[Any] = []
+        gate, began = anyio.Event(), anyio.Event()
+
+        class Watcher(Puppet):
+            async def started(self) -> None:
+                self.context.watch(mortal)
+
+            async def receive(self, message: Any) -> Any:
+                if callable(message):
+                    return await super().receive(message)
+                seen.append(message)
+
+        async def hold(_: Watcher) -> None:
+            began.set()
+            await gate.wait()
+
+        mailbox = Mailbox(capacity=2, overflow=Overflow.DROP_OLDEST, priority=priority)
+        watcher = await system.spawn(Watcher.spec().with_options(mailbox=mailbox))
+        await watcher.tell(hold)
+        await began.wait()
+        await mortal.stop()
+        for number in range(5):
+            await watcher.tell(number)
+        gate.set()
+        while len(seen) < 3:
+            await anyio.lowlevel.checkpoint()
+        assert isinstance(seen[0], Terminated)
+        assert seen[1:] == [3, 4]
+        assert [letter.message for letter in system.dead_letters] == [0, 1, 2]
+
+
+async def test_rule_2_the_control_lane_in_the_mailbox_is_not_shed_either() -> None:
+    """Once it waits among the others, dropping the oldest passes over it."""
+    async with ActorSystem() as system:
+        mailbox = Mailbox(capacity=1, overflow=Overflow.DROP_OLDEST)
+        desk = await Desk.open(system, mailbox)
+        cell = desk.ref.cell
+        for number in range(2):
+            cell.post_urgent(Signal(f"control {number}", cell))
+        cell.admit()  # as between two messages, with the budget of the turn used up
+        await desk.ref.tell("first")
+        await desk.ref.tell("second")
+        assert await desk.work() == ["control 0", "control 1", "second"]
+
+
+# --- time to live ---------------------------------------------------------------------------------
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("priority", [None, by_number])
+async def test_rule_2_a_message_that_waited_too_long_is_discarded(priority: Any) -> None:
+    """Asks fail, tells become dead letters, the hook is called; the young ones are handled."""
+    discarded: list[Any] = []
+    async with ActorSystem() as system:
+        mailbox = Mailbox(
+            ttl=10.0, priority=priority, on_discard=lambda message, reason: discarded.append((message, reason))
+        )
+        desk = await Desk.open(system, mailbox)
+        await desk.ref.tell(1)
+        ask = desk.ref.ask(2)
+        await anyio.sleep(6.0)
+        await desk.ref.tell(3)
+        await anyio.sleep(6.0)
+        assert await desk.work() == [3]
+        with pytest.raises(MessageDiscarded, match="expired") as caught:
+            await ask
+        assert caught.value.message == 2
+        assert discarded == [(1, "expired"), (2, "expired")]
+        assert [(letter.message, letter.reason, letter.asked) for letter in system.dead_letters] == [
+            (1, "expired", False),
+            (2, "expired", True),
+        ]
+
+
+@pytest.mark.virtual_time
+async def test_rule_2_an_expired_message_takes_no_room() -> None:
+    """A full mailbox of expired messages takes new ones."""
+    async with ActorSystem() as system:
+        desk = await Desk.open(system, Mailbox(capacity=2, ttl=10.0, overflow=Overflow.REJECT))
+        for message in (1, 2):
+            await desk.ref.tell(message)
+        await anyio.sleep(11.0)
+        for message in (3, 4):
+            await desk.ref.tell(message)
+        assert await desk.work() == [3, 4]
+
+
+@pytest.mark.virtual_time
+async def test_rule_2_messages_of_the_control_lane_do_not_expire() -> None:
+    """Nor do messages that are handled again."""
+    async with ActorSystem(supervisor=PATIENT) as system:
+
+        class Slow(Puppet):
+            async def started(self) -> None:
+                self.ticks: list[int] = []
+                self.context.send_after(1.0, self.tick)
+
+            def tick(self, _: Slow) -> None:
+                self.ticks.append(self.context.incarnation)
+
+        slow = await system.spawn(Slow.spec().with_options(mailbox=Mailbox(ttl=5.0)))
+        await Puppet.do(slow, lambda _: anyio.sleep(20.0), timeout=None)
+        assert await Slow.do(slow, lambda self: self.ticks) == [1]
+
+
+@pytest.mark.virtual_time
+async def test_rule_2_time_begins_when_there_is_room() -> None:
+    """A sender that waited for room long ago does not bring an expired message."""
+    async with ActorSystem() as system:
+        desk = await Desk.open(system, Mailbox(capacity=1, ttl=10.0))
+        await desk.ref.tell(1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(desk.ref.tell, 2)
+            await anyio.sleep(11.0)
+            assert await desk.work() == [2]
+
+
+# --- what is left ---------------------------------------------------------------------------------
+
+
+async def test_rule_8_what_is_left_goes_to_undelivered() -> None:
+    """Each told message once, at the end; asks fail; a hook that fails leaves a dead letter."""
+    left: list[Any] = []
+
+    def keep(message: object) -> None:
+        if message == "bad":
+            raise LookupError("broken")
+        left.append(message)
+
+    async with ActorSystem() as system:
+        desk = await Desk.open(system, Mailbox(undelivered=keep))
+        for message in ("one", "bad", "two"):
+            await desk.ref.tell(message)
+        ask = desk.ref.ask("three")
+        await desk.ref.kill()
+        await desk.ref.tell("too late")
+        with pytest.raises(ActorStopped):
+            await ask
+        assert left == ["one", "two", "too late"]
+        assert [letter.message for letter in system.dead_letters] == ["bad"]
+
+
+async def test_rule_8_a_hook_that_fails_does_no_harm() -> None:
+    """`on_discard` is for the caller's sake; its errors stay its own."""
+
+    def fail(_: object, __: str) -> None:
+        raise LookupError("broken")
+
+    async with ActorSystem() as system:
+        desk = await Desk.open(system, Mailbox(capacity=1, overflow=Overflow.DROP_NEWEST, on_discard=fail))
+        await desk.ref.tell(1)
+        await desk.ref.tell(2)
+        assert await desk.work() == [1]
+        assert len(system.dead_letters) == 1
+
+
+async def test_rule_8_dead_letters_are_kept_up_to_a_cap() -> None:
+    """The newest; the number of those that were dropped is known; each is published."""
+    async with ActorSystem(max_dead_letters=2) as system, system.events(DeadLetter) as events:
+        ref = await system.spawn(Puppet, name="gone")
+        await ref.stop()
+        for number in range(5):
+            await ref.tell(number)
+        letters = system.dead_letters
+        assert [letter.message for letter in letters] == [3, 4]
+        assert letters[0].path == "gone"
+        assert letters.dropped == 3
+        assert [(await events.receive()).message for _ in range(5)] == [0, 1, 2, 3, 4]
+        letters.clear()
+        assert len(letters) == 0
+
+
+async def gone_with(system: ActorSystem, *messages: object) -> None:
+    """Leave dead letters for an actor at "clerk"."""
+    ref = await system.spawn(Puppet, name="clerk")
+    await ref.stop()
+    for message in messages:
+        await ref.tell(message)
+
+
+async def test_rule_8_dead_letters_can_be_sent_again() -> None:
+    """To who is at their path now, oldest first; what is taken is no dead letter any more."""
+    async with ActorSystem() as system:
+        await gone_with(system, 1, 2, 3)
+        assert system.replay_dead_letters() == 0
+        seen: list[Any] = []
+        ref = await system.spawn(Clerk, anyio.Event(), seen, name="clerk")
+        assert system.replay_dead_letters(path="other") == 0
+        assert system.replay_dead_letters(limit=2) == 2
+        await ref.ask("done?")
+        assert seen == [1, 2]
+        assert [letter.message for letter in system.dead_letters] == [3]
+        assert system.replay_dead_letters(path="clerk") == 1
+        await ref.ask("done?")
+        assert seen == [1, 2, 3]
+        assert len(system.dead_letters) == 0
+
+
+async def test_rule_8_a_full_mailbox_gets_no_dead_letters() -> None:
+    """Those that do not fit stay, in order."""
+    async with ActorSystem() as system:
+        await gone_with(system, 1, 2, 3)
+        desk = await Desk.open(system, Mailbox(capacity=2))
+        assert system.replay_dead_letters() == 2
+        assert [letter.message for letter in system.dead_letters] == [3]
+        assert await desk.work() == [1, 2]
+
+
+async def test_rule_8_a_letter_is_not_sent_for_ever() -> None:
+    """One that dies again counts its replays, and stays after `max_replays`."""
+    async with ActorSystem() as system:
+        await gone_with(system, "boomerang")
+        for replays in range(4):
+            assert [letter.replays for letter in system.dead_letters] == [min(replays, 3)]
+            desk = await Desk.open(system, Mailbox())
+            assert system.replay_dead_letters(max_replays=3) == (1 if replays < 3 else 0)
+            await desk.ref.kill()
+        assert [letter.message for letter in system.dead_letters] == ["boomerang"]
+
+
+async def test_rule_8_asks_are_not_sent_again() -> None:
+    """Their askers were told, and may have asked somebody else."""
+    async with ActorSystem() as system:
+        desk = await Desk.open(system, Mailbox(capacity=1, overflow=Overflow.DROP_NEWEST))
+        await desk.ref.tell(1)
+        with pytest.raises(MessageDiscarded):
+            await desk.ref.ask(2)
+        await desk.work()
+        assert system.replay_dead_letters() == 0
+        assert [letter.asked for letter in system.dead_letters] == [True]
+
+
+async def test_rule_2_numbers_out_of_range_are_refused() -> None:
+    """The wrong value is named."""
+    for options in ({"capacity": 0}, {"ttl": 0.0}, {"block_timeout": -1.0}):
+        (value,) = options.values()
+        with pytest.raises(ValueError, match=f"not|got {value!r}"):
+            Mailbox(**options)  # pyright: ignore[reportArgumentType]
+
+
+async def test_a_failed_handler_does_not_lose_what_waits_in_special_queues() -> None:
+    """A restart keeps priority and order."""
+    async with ActorSystem(supervisor=PATIENT) as system:
+        desk = await Desk.open(system, Mailbox(priority=by_number, ttl=100.0))
+        for message in (5, "boom", 1, "late"):
+            await desk.ref.tell(message)
+        await desk.work()
+        while len(desk.seen) < 3:
+            await anyio.lowlevel.checkpoint()
+        assert desk.seen == [1, 5, "late"]
+        with pytest.raises(ActorFailed):
+            await desk.ref.ask("boom")
