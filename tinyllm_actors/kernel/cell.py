@@ -273,12 +273,7 @@ class Cell:
                 mailbox.appendleft(cold.urgent.pop())
             self.attention &= ~URGENT
         if self.attention & WAITERS:
-            while cold.waiters and len(mailbox) < self.capacity:
-                waiter = cold.waiters.popleft()
-                mailbox.append(waiter.envelope)
-                waiter.admit()
-            if not cold.waiters:
-                self.attention &= ~WAITERS
+            self.admit_waiters()
         if self.attention & CALLS and self.actor is not None:
             self._run_looks()
         if self.attention & CHANGED:
@@ -287,6 +282,17 @@ class Cell:
                 self.wake()
                 return False
         return True
+
+    def admit_waiters(self) -> None:
+        """Let blocked senders in, first come first, while there is room."""
+        cold = self.cold
+        mailbox = self.new_queue() if self.mailbox is None else self.mailbox
+        while cold.waiters and len(mailbox) < self.capacity:
+            waiter = cold.waiters.popleft()
+            mailbox.append(waiter.envelope)
+            waiter.admit()
+        if not cold.waiters:
+            self.attention &= ~WAITERS
 
     def _run_looks(self) -> None:
         looks, self.cold.looks = self.cold.looks, []

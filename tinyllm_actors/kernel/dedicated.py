@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from tinyllm_actors.errors import ActorFailed, ActorStopped, ForeignCancellation
-from tinyllm_actors.kernel.cell import DEDICATED, LEAVING, PAUSED
+from tinyllm_actors.kernel.cell import DEDICATED, LEAVING, PAUSED, WAITERS
 from tinyllm_actors.kernel.envelope import Ask, Envelope, Kind
 from tinyllm_actors.kernel.events import Unanswered
 from tinyllm_actors.kernel.failure import settle
@@ -233,6 +233,8 @@ class Runner:
                 continue  # much may have happened meanwhile
             budget -= 1
             envelope = mailbox.popleft()
+            if cell.attention & WAITERS:
+                cell.admit_waiters()
             if envelope.context is None or (envelope.kind and envelope.done):
                 continue
             if not await self._handle(envelope):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
 
-from tinyllm_actors.kernel.cell import PAUSED
+from tinyllm_actors.kernel.cell import PAUSED, WAITERS
 from tinyllm_actors.kernel.envelope import CURRENT, Kind
 from tinyllm_actors.kernel.failure import settle
 from tinyllm_actors.kernel.lifecycle import Lifecycle
@@ -279,6 +279,8 @@ class Scheduler:
         cell.current = envelope
         cell.worker = worker
         self.busy[worker] = None
+        if cell.attention & WAITERS:
+            cell.admit_waiters()  # this message has left the mailbox, though it may take long
         if envelope.kind and envelope.done and not envelope.receiver.keeps_on(envelope):
             worker.scope.cancel()  # its asker left during the first step
         if self.queue:

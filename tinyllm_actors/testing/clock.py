@@ -27,8 +27,8 @@ class VirtualClock:
     """A back end whose clock stands still while anything runs, and jumps to the next deadline when all tasks wait.
 
     `anyio.current_time()` begins at 0 and shows exactly what was slept for. A task that waits for a worker thread, a
-    process or the network looks idle to the clock, so time-outs around such waits fire at once: test those in real
-    time.
+    process or the network looks idle to the clock, so time-outs around such waits fire at once; one that swallows
+    its cancellation never looks idle, so the clock stands still. Test those in real time.
 
     ```python
     >>> async def nap() -> float:
