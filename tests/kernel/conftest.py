@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import anyio.lowlevel
 import pytest
 
 from tinyllm_actors.testing.clock import VirtualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 _OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "asyncio": ("asyncio", {}),
@@ -29,3 +33,14 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     if request.node.get_closest_marker("virtual_time"):
         return VirtualClock(request.param).anyio_backend
     return _OPTIONS[request.param]
+
+
+@pytest.fixture
+def settled() -> Callable[[], Awaitable[None]]:
+    """Return an async function that lets every task go on until it waits for something, without using the clock."""
+
+    async def wait() -> None:
+        for _ in range(50):
+            await anyio.lowlevel.checkpoint()
+
+    return wait
