@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tinyllm_actors.integrations.local_model import LocalModel
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -198,3 +200,14 @@ def test_an_interrupt_ends_a_piped_chat(backend: str) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
         assert process.stderr.read() == b""
+
+
+@pytest.mark.skipif(LocalModel.available() is not None, reason=f"{LocalModel.available()}")
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_chat_with_the_local_model(backend: str, run_command: Run) -> None:
+    """The embedded model converses, without the tool that it would call at any word."""
+    done = run_command("chat", "--backend", backend, text="Hello!\nTell me about cats, in a sentence.\n")
+    assert (done.returncode, done.stderr) == (0, "loading the model 'local' …\n")
+    assert "→" not in done.stdout
+    assert len(done.stdout.splitlines()) >= 2

@@ -10,8 +10,9 @@ import anyio
 
 from tinyllm_actors.agent import Agent
 from tinyllm_actors.cli.demo import get_user_property
+from tinyllm_actors.cli.echo import EchoModel
 from tinyllm_actors.cli.keyboard import Keyboard
-from tinyllm_actors.cli.models import open_model
+from tinyllm_actors.cli.models import is_local, open_model
 from tinyllm_actors.cli.plain import one_line
 from tinyllm_actors.cli.prompt import make_prompt
 from tinyllm_actors.cli.turn import show_turn
@@ -32,6 +33,9 @@ COMMANDS: Final = {
     "/quit": "leave, as Ctrl-D does",
 }
 
+SAMPLING: Final = {"temperature": 0.3, "repeat_penalty": 1.1}
+"""For an embedded model, which says the same thing again and again without. It was the best of four that were tried."""
+
 MEMORY: Final = 40
 """Messages that the agent remembers."""
 
@@ -39,23 +43,25 @@ MAX_AHEAD: Final = 100
 """Lines that are read while an answer is being given."""
 
 
-def chat(model_name: str, *, system_role: str | None, trace: bool, debug: bool) -> Main:
+def chat(model_name: str, *, system_role: str | None, tools: bool | None, trace: bool, debug: bool) -> Main:
     """Return the program. Its exit code is 1 if its input was no terminal and an answer failed.
 
     Args:
         model_name: as `open_model` takes it.
         system_role: what the agent is told about its role; None for the usual.
+        tools: offer a tool; None for all but the local model, which would call it whatever is said.
         trace: log transitions.
         debug: log the lifecycles of the actors, too.
     """
 
     async def main(interrupts: Interrupts) -> int:
-        async with open_model(model_name) as model:
+        async with open_model(model_name, SAMPLING) as model:
             log = configure_console_log(level="debug" if debug else "info" if trace else "critical")
+            offered = tools if tools is not None else isinstance(model, EchoModel) or not is_local(model_name)
             async with ActorSystem("chat", log_transitions=trace or debug) as system:
                 spec = Agent.spec(
                     model=model,
-                    tools=[get_user_property],
+                    tools=[get_user_property] if offered else [],
                     memory=BufferMemory.spec(buffer_size=MEMORY),
                     **({} if system_role is None else {"system_role": system_role}),
                 )

@@ -68,7 +68,9 @@ def _run(options: argparse.Namespace) -> int:
     else:
         from tinyllm_actors.cli.chat import chat
 
-        program = chat(options.model, system_role=options.system, trace=options.trace, debug=options.debug)
+        program = chat(
+            options.model, system_role=options.system, tools=options.tools, trace=options.trace, debug=options.debug
+        )
     return run_program(program, options.backend)
 
 
@@ -96,6 +98,11 @@ def _parser() -> argparse.ArgumentParser:
 
     chat = commands.add_parser("chat", help="talk to an agent", description="Talk to an agent; /help says how.")
     chat.add_argument("--system", metavar="TEXT", default=None, help="what the agent is told about its role")
+    chat.add_argument(
+        "--tools",
+        action=argparse.BooleanOptionalAction,
+        help="offer a tool, get_user_property; default: for all but the local model, which would call it at any word",
+    )
     chat.add_argument("--trace", action="store_true", help="show each transition of the agent and its parts")
 
     for command in (demo, chat):

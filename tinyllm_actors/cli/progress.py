@@ -11,6 +11,7 @@ import anyio
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from typing import TextIO
 
 __all__ = ["progress"]
 
@@ -20,17 +21,23 @@ ERASE: Final = "\r\x1b[K"
 
 
 @asynccontextmanager
-async def progress(what: str) -> AsyncGenerator[None]:
-    """Show on standard error that the block works on `what`, and for how long; nothing of it stays on a terminal."""
-    if not sys.stderr.isatty():
-        print(f"{what} …", file=sys.stderr)
+async def progress(what: str, file: TextIO | None = None) -> AsyncGenerator[None]:
+    """Show that the block works on `what`, and for how long; nothing of it stays on a terminal.
+
+    Args:
+        what: in words, such as `"loading the model"`.
+        file: where to; standard error if left out.
+    """
+    screen = sys.stderr if file is None else file
+    if not screen.isatty():
+        print(f"{what} …", file=screen)
         yield
         return
     started = anyio.current_time()
 
     async def turn() -> None:
         for frame in itertools.cycle(FRAMES):
-            print(f"{ERASE}{frame} {what}, {anyio.current_time() - started:.1f} s", end="", file=sys.stderr, flush=True)
+            print(f"{ERASE}{frame} {what}, {anyio.current_time() - started:.1f} s", end="", file=screen, flush=True)
             await anyio.sleep(PERIOD)
 
     error: Exception | None = None
@@ -43,6 +50,6 @@ async def progress(what: str) -> AsyncGenerator[None]:
                 error = raised  # raised below, without the group around it
             group.cancel_scope.cancel()
     finally:
-        print(ERASE, end="", file=sys.stderr, flush=True)
+        print(ERASE, end="", file=screen, flush=True)
     if error is not None:
         raise error
