@@ -11,10 +11,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from tinyllm_actors import errors
+from tinyllm_actors.integrations._asyncio_bridge import open_bridge
 from tinyllm_actors.integrations.litellm import LiteLLMModel, from_name
+from tinyllm_actors.integrations.litellm.client import make_client
 from tinyllm_actors.llm.messages import (
     AssistantMessage,
     FunctionCall,
@@ -253,9 +256,16 @@ async def test_the_callers_deadline_closes_the_connection(behaviour: b.Behaviour
         await server.wait_closed_connection(1.0)
 
 
-async def test_leaving_a_stream_closes_the_connection() -> None:
+async def test_leaving_a_stream_closes_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that has enough leaves, and the provider stops to generate; the next call is answered."""
     async with FaultServer([b.endless(), b.answer("fine")]) as server, opened(server) as model:
+        acompletion, kept = litellm().acompletion, list[Any]()
+
+        async def keeping(**arguments: Any) -> Any:
+            kept.append(await acompletion(**arguments))  # so that it is not the garbage collector who closes it
+            return kept[-1]
+
+        monkeypatch.setattr(litellm(), "acompletion", keeping)
         with anyio.fail_after(10):
             async with model.stream(REQUEST) as events:
                 assert isinstance(await anext(events), TextDelta)
@@ -293,8 +303,35 @@ async def test_a_cancellation_inside_litellm_is_a_failure(monkeypatch: pytest.Mo
 # --- opening and closing --------------------------------------------------------------------------
 
 
-async def test_closing_leaves_no_connection_and_no_client() -> None:
-    """When the model is closed, so are its connections, and litellm keeps no client for the loop."""
+async def test_a_request_is_sent_once_though_litellm_would_try_again() -> None:
+    """Where litellm's HTTP client sends a request again after a lost connection, ours reports the loss."""
+
+    def lose(request: Any) -> Any:
+        raise httpx.ConnectError("lost", request=request)
+
+    async def post(client: Any, url: str) -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(lose)) as losing:
+            client.client = losing
+            with pytest.raises(httpx.ConnectError, match="lost"):
+                await client.post(url, json={})
+
+    import httpx
+
+    async with FaultServer(b.answer("x")) as server, opened(server):
+        async with open_bridge() as bridge:
+            await bridge.call(post, await anyio.to_thread.run_sync(make_client), f"{server.base_url}/chat/completions")
+        assert server.requests == []
+
+
+async def test_closing_leaves_no_connection_and_no_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the model is closed, so are its connections, though somebody may still hold its client."""
+    kept: list[Any] = []
+
+    def keeping(ssl_verify: object) -> Any:
+        kept.append(make_client(ssl_verify))
+        return kept[-1]
+
+    monkeypatch.setattr("tinyllm_actors.integrations.litellm.model.make_client", keeping)
     async with FaultServer(b.answer("x")) as server:
         async with opened(server) as model:
             await model.complete(REQUEST)
@@ -322,6 +359,8 @@ async def test_callbacks_run_and_their_worker_ends_with_the_model() -> None:
 
         class Logger(base):
             async def async_log_success_event(self, *_: Any, **__: Any) -> None:
+                for _turn in range(100):
+                    await asyncio.sleep(0)
                 told.append("success")
 
         litellm().callbacks.append(Logger())
@@ -330,6 +369,33 @@ async def test_callbacks_run_and_their_worker_ends_with_the_model() -> None:
             assert [event async for event in events]
         await model.aclose()
         assert told == ["success", "success"]
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+async def test_closing_ends_the_calls_that_are_under_way(streamed: bool) -> None:
+    """Nobody waits for ever on a model that is closed: the call fails at once."""
+    begun = anyio.Event()
+    async with FaultServer(b.hang(2)) as server, opened(server) as model:
+
+        async def call() -> None:
+            with pytest.raises(errors.ModelError) as caught:
+                if streamed:
+                    async with model.stream(REQUEST) as events:
+                        async for _ in events:
+                            begun.set()
+                else:
+                    begun.set()
+                    await model.complete(REQUEST)
+            assert type(caught.value) is errors.ModelUnavailable
+            assert not caught.value.retryable
+            assert (caught.value.partial != "") is streamed
+
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(call)
+                await server.wait_request()
+                await begun.wait()
+                await model.aclose()
 
 
 async def test_a_model_is_opened_once_before_use_and_can_be_opened_again() -> None:
@@ -364,7 +430,7 @@ async def test_opening_names_an_unknown_provider_or_a_missing_key(monkeypatch: p
 
 
 PROGRAM = """
-import sys, threading
+import logging, sys, threading
 import anyio
 import tinyllm_actors.integrations.litellm as adapter
 from tinyllm_actors.llm.messages import UserMessage
@@ -395,6 +461,7 @@ async def main():
                             break
             except adapter.ModelError:
                 pass
+        logging.getLogger("LiteLLM").error("what litellm would say of its troubles")
         await model.aclose()
         left = [thread.name for thread in threading.enumerate() if "tinyllm" in thread.name]
         assert not left, left

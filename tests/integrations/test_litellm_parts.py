@@ -238,10 +238,10 @@ def test_messages_are_written_for_all_of_litellms_dialects() -> None:
     assert arguments["tool_choice"] == "auto"
     assert arguments["_skip_mcp_handler"] is True
     assert arguments["stream_options"] == {"include_usage": True}
-    assert (arguments["num_retries"], arguments["max_retries"]) == (0, 0)
+    assert arguments["num_retries"] == 0
     thinking = call_arguments("openai/x", request, {}, stream=False, client=object(), send_reasoning=True)
     assert thinking["messages"][1]["reasoning_content"] == "Hm."
-    assert not {"max_retries", "stream", "stream_options"} & thinking.keys()
+    assert not {"stream", "stream_options"} & thinking.keys()
     silent = call_arguments("openai/x", ChatRequest(messages=[]), {}, stream=True, stream_usage=False)
     assert not {"stream_options", "tools", "_skip_mcp_handler"} & silent.keys()
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import Any, NoReturn
+import sys
+from typing import Any
 
 __all__ = ["make_client", "takes_client"]
 
@@ -33,11 +34,15 @@ def make_client(ssl_verify: object = None) -> Any:
     base: Any = module.AsyncHTTPHandler
 
     class OneShotHandler(base):
-        """litellm's handler, without its second try."""
+        """litellm's handler with one client, where litellm makes another for a second try."""
 
-        async def single_connection_post_request(self, *arguments: Any, **more: Any) -> NoReturn:
-            del arguments, more
-            raise  # what the first try ended with: this is called while that is handled
+        made = False
+
+        def create_client(self, *arguments: Any, **more: Any) -> Any:
+            if self.made:
+                raise sys.exception() or RuntimeError("the client is closed")
+            self.made = True
+            return base.create_client(self, *arguments, **more)
 
     handler = OneShotHandler(ssl_verify=ssl_verify)
     handler.client.follow_redirects = False

@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from tinyllm_actors.errors import ConfigurationError, MalformedResponse, ModelTimeout, UnknownModel
+from tinyllm_actors.errors import ConfigurationError, MalformedResponse, ModelTimeout, ModelUnavailable, UnknownModel
 from tinyllm_actors.integrations._asyncio_bridge import acquire_bridge
 from tinyllm_actors.integrations.litellm import residue
 from tinyllm_actors.integrations.litellm.client import make_client, takes_client
@@ -41,6 +41,8 @@ __all__ = ["LiteLLMModel", "from_name"]
 _PREFIX = "litellm/"
 FAREWELL = 5.0
 """How long what follows the end of an answer (the tokens) may take, in seconds."""
+_TURNS = 50
+"""Turns of the loop in which the calls under way take note that the model is closed."""
 
 
 class LiteLLMModel(ChatModel):
@@ -95,6 +97,7 @@ class LiteLLMModel(ChatModel):
         self._litellm: Any = None
         self._client: Any = None
         self._prices: Prices | None = None
+        self._waits: set[asyncio.Timeout] = set()
         self._bridge: Bridge | None = None
 
     def __repr__(self) -> str:
@@ -129,7 +132,10 @@ class LiteLLMModel(ChatModel):
         self._bridge = bridge
 
     async def aclose(self) -> None:
-        """Give up the connections; the last model on a loop clears what litellm keeps there."""
+        """Give up the connections; the last model on a loop clears what litellm keeps there.
+
+        Calls that are under way fail with `ModelUnavailable`.
+        """
         bridge, self._bridge = self._bridge, None
         if bridge is not None:
             with anyio.CancelScope(shield=True):
@@ -146,7 +152,10 @@ class LiteLLMModel(ChatModel):
             ConfigurationError: an option, or a package that the provider needs.
         """
         bridge = self._opened()
-        return await bridge.call(self._complete, self._arguments(request, stream=False))
+        try:
+            return await bridge.call(self._complete, self._arguments(request, stream=False))
+        except anyio.ClosedResourceError:
+            raise self._closed() from None
 
     @asynccontextmanager
     async def stream(self, request: ChatRequest) -> AsyncGenerator[AsyncIterator[StreamEvent]]:
@@ -165,6 +174,9 @@ class LiteLLMModel(ChatModel):
             raise RuntimeError(f"{self!r} is not open; await open() before the first call")
         return self._bridge
 
+    def _closed(self) -> ModelUnavailable:
+        return ModelUnavailable(f"{self.name}: the model was closed during the call", retryable=False, model=self.name)
+
     def _arguments(self, request: ChatRequest, *, stream: bool) -> dict[str, Any]:
         return call_arguments(
             self.name,
@@ -179,6 +191,11 @@ class LiteLLMModel(ChatModel):
     # --- on asyncio ---
 
     async def _release(self) -> None:
+        loop = asyncio.get_running_loop()
+        for wait in self._waits:
+            wait.reschedule(loop.time())
+        for _ in range(_TURNS if self._waits else 0):
+            await asyncio.sleep(0)
         client, self._client = self._client, None
         if client is not None:
             await client.close()
@@ -223,10 +240,17 @@ class LiteLLMModel(ChatModel):
             return await self._patiently(self._litellm.acompletion(**arguments))
 
     async def _patiently(self, answer: Awaitable[Any]) -> Any:
+        wait = asyncio.timeout(self._idle_timeout)
         try:
-            async with asyncio.timeout(self._idle_timeout):
-                return await answer
+            async with wait:
+                self._waits.add(wait)
+                try:
+                    return await answer
+                finally:
+                    self._waits.discard(wait)
         except TimeoutError:
+            if self._bridge is None:
+                raise self._closed() from None
             raise ModelTimeout(f"{self.name}: nothing came for idle_timeout={self._idle_timeout!r} s") from None
 
     async def _chunks(self, answer: Any, reports: list[Any], mocked: bool) -> AsyncGenerator[dict[str, object], None]:

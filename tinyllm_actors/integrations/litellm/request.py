@@ -67,11 +67,9 @@ def call_arguments(
     arguments: dict[str, Any] = {**defaults, **request.options}
     arguments["model"] = model
     arguments["messages"] = [_to_wire(message, send_reasoning) for message in request.messages]
-    arguments["num_retries"] = 0
+    arguments["num_retries"] = 0  # of litellm and, since it hands it on, of the vendors' SDKs
     if client is not None:
         arguments["client"] = client
-    else:
-        arguments["max_retries"] = 0  # for the vendors' SDKs; some other providers refuse the parameter
     if request.tools:
         arguments["tools"] = [tool.to_wire() for tool in request.tools]
         # litellm 1.106 imports the package `mcp` otherwise, to see whether a tool is a server of that kind.
