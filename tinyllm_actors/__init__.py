@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tinyllm_actors.agent import Agent, run
+    from tinyllm_actors.agent import Agent, run, tiny_function
     from tinyllm_actors.evals import Evaluator
     from tinyllm_actors.function import Function, FunctionStream
     from tinyllm_actors.function.compose import chain, concurrent
@@ -52,11 +52,12 @@ __all__ = [
     "chain",
     "concurrent",
     "run",
+    "tiny_function",
     "tool",
 ]
 
 _HOMES = {
-    "tinyllm_actors.agent": ("Agent", "run"),
+    "tinyllm_actors.agent": ("Agent", "run", "tiny_function"),
     "tinyllm_actors.evals": ("Evaluator",),
     "tinyllm_actors.function": ("Function", "FunctionStream"),
     "tinyllm_actors.function.compose": ("chain", "concurrent"),

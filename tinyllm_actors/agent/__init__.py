@@ -14,6 +14,7 @@ from tinyllm_actors.agent.events import (
     ToolStarted,
 )
 from tinyllm_actors.agent.run import run
+from tinyllm_actors.agent.tiny_function import TinyFunction, tiny_function
 
 __all__ = [
     "Agent",
@@ -23,9 +24,11 @@ __all__ = [
     "RunFinished",
     "RunStarted",
     "TextDelta",
+    "TinyFunction",
     "ToolCallDelta",
     "ToolFinished",
     "ToolProgress",
     "ToolStarted",
     "run",
+    "tiny_function",
 ]

@@ -219,7 +219,7 @@ async def test_branch_calls_the_chosen_part(bench: Any) -> None:
     parts = {"a": bench.part("a", 1), "b": bench.streaming("b", [2])}
     assert (await call(branch(choose, parts), kind="a", x=0))["output"] == 1
     assert bench.calls == [("a", {"kind": "a", "x": 0})]
-    assert await collect(branch(lambda kind: kind, parts), kind="b") == [{"status": "success", "output": 2}]
+    assert await collect(branch(choose, parts), kind="b") == [{"status": "success", "output": 2}]
 
 
 async def test_branch_without_a_part_for_the_key(bench: Any) -> None:

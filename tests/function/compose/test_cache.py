@@ -213,7 +213,7 @@ async def test_answers_can_be_forgotten(bench: Any, on_disk: bool, tmp_path: Pat
 
 async def test_a_file_outlives_the_system(bench: Any, tmp_path: Path) -> None:
     """Answers are there after a restart, as they were; two caches can share a file."""
-    answer = {"text": "grüß Gott 🎉", "items": [1, 2.5, None, True], "nested": {"a": []}}
+    answer: dict[str, Any] = {"text": "grüß Gott 🎉", "items": [1, 2.5, None, True], "nested": {"a": []}}
     for _ in range(2):
         async with ActorSystem("test") as system:
             ref = await system.spawn(cache(bench.part("p", answer), path=tmp_path / "cache.db"))
@@ -308,7 +308,7 @@ async def test_a_key_of_ones_own(bench: Any) -> None:
         ref = await system.spawn(cache(part, key=lambda q, **_: q.strip().lower()))
         assert (await ref(q="Hello", user="a"))["output"] == "Hello"
         assert (await ref(q=" hello ", user="b"))["output"] == "Hello"
-        wrong = await system.spawn(cache(part, key=lambda **_: 7))  # pyright: ignore[reportArgumentType, reportUnknownLambdaType]
+        wrong = await system.spawn(cache(part, key=lambda **_: 7))  # pyright: ignore[reportArgumentType]
         assert "7" in (await wrong(q="x"))["message"]
 
 
