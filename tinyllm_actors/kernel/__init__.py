@@ -85,7 +85,8 @@ An idle actor is a slotted object and the user's own: no task, no queue, no even
 a few workers, which are tasks of the system's task group, runs its handler, and goes on to the next message without
 a task switch until 64 are done. A handler that waits for something keeps its worker, about 7 KB, until it is done. A
 plain `def receive` of an idle actor is run by the asker itself. Give `await` to whatever waits: a handler that blocks
-the thread blocks every actor of the system.
+the thread blocks every actor of the system. In a process with very many actors Python's garbage collector stops
+everybody for 0.1 s now and then; `short_pauses()` is the switch.
 """
 
 from tinyllm_actors.kernel.actor import Actor
@@ -115,6 +116,7 @@ from tinyllm_actors.kernel.fsm_actions import (
     Reply,
     StateTimeout,
 )
+from tinyllm_actors.kernel.gc_tuning import short_pauses
 from tinyllm_actors.kernel.groups import Group
 from tinyllm_actors.kernel.inspect import ActorNode
 from tinyllm_actors.kernel.lifecycle import LIFECYCLE, ExitKind, ExitReason, Lifecycle
@@ -189,5 +191,6 @@ __all__ = [
     "Transition",
     "Unanswered",
     "configure_console_log",
+    "short_pauses",
     "trace",
 ]

@@ -180,10 +180,15 @@ class Ask(Envelope):
             finally:
                 if asker is not None:
                     self.end_wait(asker)
-        outcome = self._outcome
-        if self._failed:
-            raise outcome
-        return outcome
+        if not self._failed:
+            return self._outcome
+        # The failure's traceback holds this frame and those of the handler, which hold this ask. Who takes the failure
+        # must be the only one that holds it, or else nothing but the garbage collector would free the actor's object.
+        error, self._outcome = self._outcome, None
+        try:
+            raise error or RuntimeError("this ask was awaited, and failed, already")
+        finally:
+            del error
 
     def begin_wait(self, asker: Envelope) -> None:
         """Add the edge asker → receiver to the wait-for graph.

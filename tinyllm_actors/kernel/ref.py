@@ -46,7 +46,10 @@ class _Answered:
         if self._backend is not None:
             yield from self._backend.yield_now().__await__()
         if self._error is not None:
-            raise self._error
+            try:
+                raise self._error
+            finally:
+                del self  # see the end of `Ask.__await__`
         return self._value
 
 
@@ -176,7 +179,10 @@ class ActorRef:
         elif cell.actor is not None:
             cell.idle = True
         scheduler.answered += 1
-        return _Answered(value, failure, None if scheduler.answered % YIELD_EVERY else system.backend)
+        try:
+            return _Answered(value, failure, None if scheduler.answered % YIELD_EVERY else system.backend)
+        finally:
+            del failure  # its cause holds this frame
 
     def stream(self, message: object, *, timeout: float | None = None, buffer: int = 64) -> StreamRequest[Any]:
         """Open the answer to `message` as a stream: `async with ref.stream(m) as items: async for item in items: …`.
