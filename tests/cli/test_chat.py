@@ -208,6 +208,7 @@ def test_an_interrupt_ends_a_piped_chat(backend: str) -> None:
 def test_a_chat_with_the_local_model(backend: str, run_command: Run) -> None:
     """The embedded model converses, without the tool that it would call at any word."""
     done = run_command("chat", "--backend", backend, text="Hello!\nTell me about cats, in a sentence.\n")
-    assert (done.returncode, done.stderr) == (0, "loading the model 'local' …\n")
+    assert done.returncode == 0
+    assert done.stderr in {"", "loading the model 'local' …\n"}  # the latter if it takes half a second or more
     assert "→" not in done.stdout
     assert len(done.stdout.splitlines()) >= 2

@@ -75,10 +75,10 @@ def test_a_model_that_does_not_exist_is_one_sentence(command_name: str, backend:
     done = run_command(command_name, "--model", "nobody", "--backend", backend)
     assert done.returncode == 1
     assert done.stdout == ""
-    *_, last = done.stderr.splitlines()
+    *loading, last = done.stderr.splitlines()
+    assert loading in ([], ["loading the model 'nobody' …"])  # the latter if it takes half a second or more
     assert last.startswith("tinyllm-actors: ")
     assert "'nobody'" in last
-    assert "Traceback" not in done.stderr
 
 
 def test_debug_shows_where_a_failure_came_from(run_command: Run) -> None:

@@ -12,8 +12,9 @@ from tinyllm_actors.agent import Agent
 from tinyllm_actors.cli.demo import get_user_property
 from tinyllm_actors.cli.echo import EchoModel
 from tinyllm_actors.cli.keyboard import Keyboard
-from tinyllm_actors.cli.models import is_local, open_model
+from tinyllm_actors.cli.models import find_model, is_local
 from tinyllm_actors.cli.plain import one_line
+from tinyllm_actors.cli.progress import progress
 from tinyllm_actors.cli.prompt import make_prompt
 from tinyllm_actors.cli.turn import show_turn
 from tinyllm_actors.kernel import ActorSystem, configure_console_log
@@ -47,7 +48,7 @@ def chat(model_name: str, *, system_role: str | None, tools: bool | None, trace:
     """Return the program. Its exit code is 1 if its input was no terminal and an answer failed.
 
     Args:
-        model_name: as `open_model` takes it.
+        model_name: as `find_model` takes it.
         system_role: what the agent is told about its role; None for the usual.
         tools: offer a tool; None for all but the local model, which would call it whatever is said.
         trace: log transitions.
@@ -55,10 +56,11 @@ def chat(model_name: str, *, system_role: str | None, tools: bool | None, trace:
     """
 
     async def main(interrupts: Interrupts) -> int:
-        async with open_model(model_name, SAMPLING) as model:
-            log = configure_console_log(level="debug" if debug else "info" if trace else "critical")
-            offered = tools if tools is not None else isinstance(model, EchoModel) or not is_local(model_name)
-            async with ActorSystem("chat", log_transitions=trace or debug) as system:
+        log = configure_console_log(level="debug" if debug else "info" if trace else "critical")
+        async with ActorSystem("chat", log_transitions=trace or debug) as system:
+            async with progress(f"loading the model {model_name!r}", log=log):
+                model = await find_model(model_name, SAMPLING)
+                offered = tools if tools is not None else isinstance(model, EchoModel) or not is_local(model_name)
                 spec = Agent.spec(
                     model=model,
                     tools=[get_user_property] if offered else [],
@@ -66,10 +68,10 @@ def chat(model_name: str, *, system_role: str | None, tools: bool | None, trace:
                     **({} if system_role is None else {"system_role": system_role}),
                 )
                 agent: FunctionRef = await system.spawn(spec, name="Agent")
-                conversation = _Conversation(system, agent, log, interrupts)
-                if sys.stdin.isatty():
-                    log.line(f"Talking to {model.name}. /help lists the commands, Ctrl-D leaves.")
-                await conversation.run()
+            if sys.stdin.isatty():
+                log.line(f"Talking to {model.name}. /help lists the commands, Ctrl-D leaves.")
+            conversation = _Conversation(system, agent, log, interrupts)
+            await conversation.run()
         return 0 if sys.stdin.isatty() or not conversation.failures else 1
 
     return main

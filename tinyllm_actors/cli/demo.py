@@ -6,8 +6,9 @@ import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 from tinyllm_actors.agent import Agent
-from tinyllm_actors.cli.models import open_model
+from tinyllm_actors.cli.models import find_model
 from tinyllm_actors.cli.plain import one_line
+from tinyllm_actors.cli.progress import progress
 from tinyllm_actors.cli.turn import show_turn
 from tinyllm_actors.evals import Evaluator
 from tinyllm_actors.kernel import ActorSystem, configure_console_log
@@ -43,25 +44,25 @@ def demo(model_name: str, *, streamed: bool, debug: bool) -> Main:
     """Return the program: it prints the transitions, then the dictionary of the answer.
 
     Args:
-        model_name: as `open_model` takes it.
+        model_name: as `find_model` takes it.
         streamed: print the answer as it comes, too.
         debug: log the lifecycles of the actors, too.
     """
 
     async def main(interrupts: Interrupts) -> int:
-        async with open_model(model_name) as model:
-            log = configure_console_log(level="debug" if debug else "info")
-            async with ActorSystem("demo") as system:
+        log = configure_console_log(level="debug" if debug else "info")
+        async with ActorSystem("demo") as system:
+            async with progress(f"loading the model {model_name!r}", log=log):
                 agent: FunctionRef = await system.spawn(
                     Agent.spec(
-                        model=model,
+                        model=await find_model(model_name),
                         tools=[get_user_property],
                         memory=BufferMemory.spec(buffer_size=10),
                         run_evaluators=[AnswerCorrectnessEvaluator.spec()],
                     ),
                     name="Agent",
                 )
-                result = await (show_turn(agent, QUESTION, log) if streamed else agent(content=QUESTION))
+            result = await (show_turn(agent, QUESTION, log) if streamed else agent(content=QUESTION))
         print(result)
         if result["status"] == "error":
             print(f"tinyllm-actors: {one_line(result['message'], 1000)}", file=sys.stderr)

@@ -10,6 +10,7 @@ import os
 from typing import Final
 
 import anyio
+import anyio.lowlevel
 
 __all__ = ["Keyboard"]
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tinyllm_actors.kernel.redaction import is_secret_name, redact
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Callable, MutableMapping
     from typing import TextIO
 
 __all__ = ["ConsoleLog", "configure_console_log"]
@@ -42,11 +42,28 @@ class ConsoleLog:
     Text is written in pieces, as it comes, and not cut by the lines of what goes on meanwhile: these wait for `end()`.
     Warnings and errors do not wait. Safe to use from several threads.
 
+    ```python
+    >>> import io
+    >>> from tinyllm_actors.kernel import ConsoleLog
+    >>> page = io.StringIO()
+    >>> console = ConsoleLog(page)
+    >>> console.write("Once upon")
+    >>> console.write(" a time")
+    >>> console.end()
+    >>> page.getvalue().splitlines()
+    ['Once upon a time']
+
+    ```
+
     Args:
         file: the text file to write to.
+
+    Attributes:
+        below: wipes what somebody draws below the lines, such as the progress of something; None if nobody does.
     """
 
     def __init__(self, file: TextIO) -> None:
+        self.below: Callable[[], None] | None = None
         self._file = file
         self._lock = threading.Lock()
         self._in_text = False
@@ -90,7 +107,13 @@ class ConsoleLog:
             with contextlib.suppress(OSError):  # a console that is gone is no reason for an actor to fail
                 self._put("\n".join([*head, *lines, ""]))
 
+    def make_room(self) -> None:
+        """Wipe what is drawn below the lines."""
+        if self.below is not None:
+            self.below()
+
     def _put(self, text: str) -> None:
+        self.make_room()
         try:
             self._file.write(text)
         except UnicodeEncodeError:
