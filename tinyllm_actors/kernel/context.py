@@ -29,7 +29,25 @@ __all__ = ["ActorContext"]
 
 
 class ActorContext:
-    """The actor's place in the tree and what it may do there. Valid in its own handlers, hooks and tasks."""
+    """The actor's place in the tree and what it may do there. Valid in its own handlers, hooks and tasks.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> class Parent(Actor):
+    ...     async def receive(self, message: str) -> list[str]:
+    ...         child = await self.context.spawn(Actor, name=message)
+    ...         self.context.send_after(60.0, "bedtime")
+    ...         return [self.context.path, child.path, f"{self.context.remaining():.0f} s left"]
+    >>> async def main() -> list[str]:
+    ...     async with ActorSystem("family") as system:
+    ...         parent = await system.spawn(Parent, name="ann")
+    ...         return await parent.ask("bob", timeout=5.0)
+    >>> anyio.run(main)
+    ['ann', 'ann/bob', '5 s left']
+
+    ```
+    """
 
     __slots__ = ("_cell",)
 

@@ -28,6 +28,23 @@ class _Replayed(Envelope):
 class DeadLetters:
     """The newest dead letters, oldest first; `system.dead_letters`.
 
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> async def main() -> None:
+    ...     async with ActorSystem("service") as system:
+    ...         old = await system.spawn(Actor, name="a")
+    ...         await old.stop()
+    ...         await old.tell("hello")
+    ...         print([(letter.path, letter.message) for letter in system.dead_letters])
+    ...         await system.spawn(Actor, name="a")  # somebody is there again
+    ...         print(system.replay_dead_letters(), len(list(system.dead_letters)))
+    >>> anyio.run(main)
+    [('a', 'hello')]
+    1 0
+
+    ```
+
     Args:
         capacity: how many are kept; older ones are dropped and counted in `dropped`.
     """

@@ -31,6 +31,25 @@ __all__ = ["Handled", "Look", "get_state", "resume", "suspend", "trace"]
 class Handled:
     """An actor handled a message.
 
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> from tinyllm_actors.kernel import trace
+    >>> class Echo(Actor):
+    ...     def receive(self, message: str) -> str:
+    ...         return message
+    >>> async def main() -> None:
+    ...     async with ActorSystem("service") as system:
+    ...         echo = await system.spawn(Echo, name="echo")
+    ...         async with trace(echo) as records:
+    ...             await echo.ask("hello")
+    ...             handled = await anext(aiter(records))
+    ...         print(handled.path, handled.message, handled.outcome)
+    >>> anyio.run(main)
+    echo str returned
+
+    ```
+
     Attributes:
         path: whose message.
         message: the name of its type; its content may be private.

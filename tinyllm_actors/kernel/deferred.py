@@ -38,7 +38,33 @@ class _DeferredAsk(Ask):
 
 
 class ReplyTo:
-    """Where the answer to a message goes, for an actor that has none yet. Each way to answer works once."""
+    """Where the answer to a message goes, for an actor that has none yet. Each way to answer works once.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> from tinyllm_actors.kernel import ReplyTo
+    >>> class Pairs(Actor):
+    ...     def __init__(self) -> None:
+    ...         self.first: tuple[str, ReplyTo] | None = None
+    ...     async def receive(self, message: str) -> None:
+    ...         me = self.context.reply_later()
+    ...         if self.first is None:
+    ...             self.first = message, me
+    ...             return
+    ...         (name, partner), self.first = self.first, None
+    ...         partner.reply(message)
+    ...         me.reply(name)
+    >>> async def main() -> list[str]:
+    ...     async with ActorSystem("dance") as system:
+    ...         pairs = await system.spawn(Pairs)
+    ...         asks = [pairs.ask(name) for name in ("ann", "ben")]
+    ...         return [await ask for ask in asks]
+    >>> anyio.run(main)
+    ['ben', 'ann']
+
+    ```
+    """
 
     __slots__ = ("_ask",)
 

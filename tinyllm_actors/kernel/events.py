@@ -31,6 +31,22 @@ __all__ = [
 class Transition:
     """A state machine of an actor moved.
 
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> from tinyllm_actors.kernel import Transition
+    >>> async def main() -> None:
+    ...     async with ActorSystem("service") as system, system.events(Transition) as moves:
+    ...         await system.spawn(Actor, name="a")
+    ...         for _ in range(2):
+    ...             move = await moves.receive()
+    ...             print(f"{move.path}: {move.source} --{move.event}-> {move.target}")
+    >>> anyio.run(main)
+    a: NEW --start-> STARTING
+    a: STARTING --started-> RUNNING
+
+    ```
+
     Attributes:
         path: whose.
         name: how the actor is called in the log.
@@ -54,7 +70,24 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class ChildFailed:
-    """A child's handler, or its start, failed."""
+    """A child's handler, or its start, failed.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> from tinyllm_actors.kernel import ChildFailed
+    >>> class Fragile(Actor):
+    ...     async def receive(self, message: object) -> None:
+    ...         raise OSError("disk full")
+    >>> async def main() -> None:
+    ...     async with ActorSystem("service") as system, system.events(ChildFailed) as failures:
+    ...         await (await system.spawn(Fragile, name="fragile")).tell("go")
+    ...         print(await failures.receive())
+    >>> anyio.run(main)
+    ChildFailed(path='fragile', cause=OSError('disk full'), incarnation=1)
+
+    ```
+    """
 
     path: str
     cause: BaseException
@@ -64,6 +97,22 @@ class ChildFailed:
 @dataclass(frozen=True, slots=True)
 class ChildRestarted:
     """A child is running again.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> from tinyllm_actors.kernel import ChildRestarted
+    >>> class Fragile(Actor):
+    ...     async def receive(self, message: object) -> None:
+    ...         raise OSError("disk full")
+    >>> async def main() -> None:
+    ...     async with ActorSystem("service") as system, system.events(ChildRestarted) as restarts:
+    ...         await (await system.spawn(Fragile, name="fragile")).tell("go")
+    ...         print(await restarts.receive())
+    >>> anyio.run(main)
+    ChildRestarted(path='fragile', incarnation=2, cause=OSError('disk full'))
+
+    ```
 
     Attributes:
         incarnation: the number of the new incarnation; the first was 1.
@@ -77,7 +126,26 @@ class ChildRestarted:
 
 @dataclass(frozen=True, slots=True)
 class Escalated:
-    """A supervisor gave up on a child and failed itself."""
+    """A supervisor gave up on a child and failed itself.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem, Supervisor
+    >>> from tinyllm_actors.kernel import Escalated
+    >>> class Fragile(Actor):
+    ...     async def receive(self, message: object) -> None:
+    ...         raise OSError("disk full")
+    >>> async def main() -> None:
+    ...     async with ActorSystem("service") as system, system.events(Escalated) as escalations:
+    ...         await system.supervise(Supervisor(max_restarts=0), [Fragile.spec().named("a")], name="s")
+    ...         await system["s/a"].tell("go")
+    ...         event = await escalations.receive()
+    ...         print(event.path, event.child, event.cause)
+    >>> anyio.run(main)
+    s s/a 's/a' failed beyond 0 restarts in 5 s under 's'; last cause: OSError: disk full
+
+    ```
+    """
 
     path: str
     child: str
@@ -86,7 +154,22 @@ class Escalated:
 
 @dataclass(frozen=True, slots=True)
 class ActorTerminated:
-    """An actor ended for good."""
+    """An actor ended for good.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> from tinyllm_actors.kernel import ActorTerminated
+    >>> async def main() -> None:
+    ...     async with ActorSystem("service") as system, system.events(ActorTerminated) as ends:
+    ...         await (await system.spawn(Actor, name="a")).stop()
+    ...         event = await ends.receive()
+    ...         print(event.path, event.reason)
+    >>> anyio.run(main)
+    a stopped
+
+    ```
+    """
 
     path: str
     reason: ExitReason
@@ -95,6 +178,21 @@ class ActorTerminated:
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A message that nobody handled.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> from tinyllm_actors.kernel import DeadLetter
+    >>> async def main() -> None:
+    ...     async with ActorSystem("service") as system, system.events(DeadLetter) as letters:
+    ...         ref = await system.spawn(Actor, name="a")
+    ...         await ref.stop()
+    ...         await ref.tell("too late")
+    ...         print(await letters.receive())
+    >>> anyio.run(main)
+    DeadLetter(path='a', message='too late', reason='stopped', asked=False, replays=0)
+
+    ```
 
     Attributes:
         path: whom it was for.
@@ -114,7 +212,17 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """An actor did not end when it was cancelled, and was abandoned."""
+    """An actor did not end when it was cancelled, and was abandoned.
+
+    ```python
+    >>> from tinyllm_actors.kernel import Unanswered
+    >>> def on_abandoned(event: Unanswered) -> None:  # for `system.events_stream.subscribe(on_abandoned, Unanswered)`
+    ...     print(f"{event.path} was given up after {event.waited:g} s; a thread or a swallowed cancellation?")
+    >>> on_abandoned(Unanswered("pool/3", 1.0))
+    pool/3 was given up after 1 s; a thread or a swallowed cancellation?
+
+    ```
+    """
 
     path: str
     waited: float
@@ -125,6 +233,20 @@ class Subscription:
 
     The newest `buffer` events wait for a slow reader; older ones are dropped and counted in `dropped`, since a
     publisher never waits.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> from tinyllm_actors.kernel import ActorTerminated
+    >>> async def main() -> None:
+    ...     async with ActorSystem("service") as system, system.events(ActorTerminated, buffer=2) as ends:
+    ...         for name in "abc":
+    ...             await (await system.spawn(Actor, name=name)).stop()
+    ...         print([(await ends.receive()).path for _ in range(2)], ends.receive_nowait(), ends.dropped)
+    >>> anyio.run(main)
+    ['b', 'c'] None 1
+
+    ```
     """
 
     def __init__(self, stream: EventStream, kinds: tuple[type, ...], buffer: int) -> None:

@@ -25,6 +25,19 @@ __all__ = ["ActorNode", "look_at"]
 class ActorNode:
     """One actor as it was when somebody looked.
 
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> async def main() -> None:
+    ...     async with ActorSystem("service") as system:
+    ...         await system.spawn(Actor, name="a")
+    ...         tree = system.inspect()
+    ...         print([(node.path, node.actor, node.state, node.depth) for node in tree.children])
+    >>> anyio.run(main)
+    [('a', 'Actor', 'RUNNING', 0)]
+
+    ```
+
     Attributes:
         path: where it is; the name of the system for the root.
         name: the last part of the path.

@@ -12,7 +12,17 @@ __all__ = ["LIFECYCLE", "Event", "ExitKind", "ExitReason", "Lifecycle"]
 
 
 class Lifecycle(enum.StrEnum):
-    """Where an actor is in its life."""
+    """Where an actor is in its life.
+
+    ```python
+    >>> from tinyllm_actors.kernel import LIFECYCLE, Lifecycle
+    >>> [str(state) for (state, event) in LIFECYCLE.edges if event == "restart"]
+    ['STARTING', 'RUNNING', 'SUSPENDED', 'PASSIVE']
+    >>> LIFECYCLE.initial is Lifecycle.NEW
+    True
+
+    ```
+    """
 
     NEW = "NEW"
     STARTING = "STARTING"
@@ -67,7 +77,21 @@ LIFECYCLE: Machine[Lifecycle, Event] = Machine(
 
 
 class ExitKind(enum.StrEnum):
-    """How an actor came to its end."""
+    """How an actor came to its end.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> from tinyllm_actors.kernel import ExitKind
+    >>> async def main() -> bool:
+    ...     async with ActorSystem("service") as system:
+    ...         reason = await (await system.spawn(Actor)).kill()
+    ...         return reason.kind is ExitKind.KILLED
+    >>> anyio.run(main)
+    True
+
+    ```
+    """
 
     NORMAL = "normal"
     """It asked to stop, with `self.context.stop()`."""
@@ -86,6 +110,16 @@ class ExitKind(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class ExitReason:
     """Why an actor, or one incarnation of it, ended.
+
+    ```python
+    >>> from tinyllm_actors.kernel import ExitKind, ExitReason
+    >>> reason = ExitReason(ExitKind.FAILED, OSError("disk full"))
+    >>> str(reason), reason.abnormal
+    ('failed: OSError: disk full', True)
+    >>> str(ExitReason.SHUTDOWN), ExitReason.SHUTDOWN.abnormal
+    ('shutdown', False)
+
+    ```
 
     Attributes:
         kind: how.
@@ -107,7 +141,7 @@ class ExitReason:
         return self.kind in {ExitKind.FAILED, ExitKind.KILLED}
 
     def __str__(self) -> str:
-        return self.kind if self.cause is None else f"{self.kind}: {type(self.cause).__name__}: {self.cause}"
+        return self.kind.value if self.cause is None else f"{self.kind}: {type(self.cause).__name__}: {self.cause}"
 
 
 ExitReason.NORMAL = ExitReason(ExitKind.NORMAL)

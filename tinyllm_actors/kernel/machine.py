@@ -32,6 +32,17 @@ E = TypeVar("E")
 class Machine(Generic[S, E]):
     """A transition table; it holds no state and does no I/O.
 
+    ```python
+    >>> from tinyllm_actors.kernel import Machine
+    >>> lamp = Machine("lamp", {("off", "press"): "on", ("on", "press"): "off"}, initial="off")
+    >>> lamp.step("hall/lamp", lamp.initial, "press")
+    'on'
+    >>> lamp.step("hall/lamp", "on", "kick")
+    Traceback (most recent call last):
+    tinyllm_actors.errors.InvalidTransition: ...
+
+    ```
+
     Args:
         name: what the machine is called in transition records.
         edges: next state for each `(state, event)` pair; a missing pair is illegal.

@@ -18,7 +18,25 @@ __all__ = ["ExpiringQueue", "Mailbox", "NotingQueue", "Overflow", "PriorityQueue
 
 
 class Overflow(enum.StrEnum):
-    """What happens to a message when the mailbox is full."""
+    """What happens to a message when the mailbox is full.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem, Mailbox, Overflow
+    >>> class Gauge(Actor):
+    ...     async def receive(self, message: float) -> None: ...
+    >>> async def main() -> list[object]:
+    ...     async with ActorSystem("service") as system:
+    ...         newest = Mailbox(capacity=1, overflow=Overflow.DROP_OLDEST)
+    ...         gauge = await system.spawn(Gauge.spec().with_options(mailbox=newest))
+    ...         for reading in (1.0, 2.0, 3.0):
+    ...             gauge.tell_nowait(reading)
+    ...         return [letter.message for letter in system.dead_letters]
+    >>> anyio.run(main)
+    [1.0, 2.0]
+
+    ```
+    """
 
     BLOCK = "block"
     """The sender waits for room. If in doubt, use this."""
@@ -33,6 +51,22 @@ class Overflow(enum.StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mailbox:
     """The user lane of an actor. The control lane has no bound and is never shed.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem, Mailbox, Overflow
+    >>> class Slow(Actor):
+    ...     async def receive(self, message: int) -> None:
+    ...         await anyio.sleep_forever()
+    >>> async def main() -> list[bool]:
+    ...     async with ActorSystem("service", shutdown_timeout=0) as system:
+    ...         mailbox = Mailbox(capacity=2, overflow=Overflow.REJECT)
+    ...         slow = await system.spawn(Slow.spec().with_options(mailbox=mailbox))
+    ...         return [slow.tell_nowait(number) for number in range(4)]
+    >>> anyio.run(main)
+    [True, True, False, False]
+
+    ```
 
     Args:
         capacity: messages that may wait; None for no bound (then memory is the bound). If in doubt, leave it.

@@ -23,7 +23,21 @@ __all__ = ["SupervisorNode", "SupervisorRef", "SupervisorSpec"]
 
 
 class SupervisorRef(ActorRef):
-    """The way to a supervisor: it starts further children there. What is told to it becomes a dead letter."""
+    """The way to a supervisor: it starts further children there. What is told to it becomes a dead letter.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem, Supervisor
+    >>> async def main() -> None:
+    ...     async with ActorSystem("service") as system:
+    ...         parts = await system.supervise(Supervisor(), [Actor.spec().named("a")], name="parts")
+    ...         await parts.spawn(Actor, name="b")
+    ...         print([child.path for child in parts.children])
+    >>> anyio.run(main)
+    ['parts/a', 'parts/b']
+
+    ```
+    """
 
     __slots__ = ()
 

@@ -29,6 +29,22 @@ class PoolRef(ActorRef):
 
     `stop`, `kill` and `join` are about the whole pool. Without members left, a message becomes a dead letter and an
     ask fails with `ActorStopped`.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> from tinyllm_actors.kernel import Pool, PoolRef
+    >>> class Worker(Actor):
+    ...     async def receive(self, message: str) -> str:
+    ...         return f"{self.context.name}: {message}"
+    >>> async def main() -> None:
+    ...     async with ActorSystem("service") as system:
+    ...         pool: PoolRef = await system.spawn(Pool.spec(Worker.spec(), 2), name="pool")
+    ...         print(await pool.ask("hello"), [member.path for member in pool.members])
+    >>> anyio.run(main)
+    1: hello ['pool/1', 'pool/2']
+
+    ```
     """
 
     __slots__ = ()

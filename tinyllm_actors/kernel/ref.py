@@ -57,6 +57,24 @@ class ActorRef:
     """The way to one actor, whichever incarnation of it lives.
 
     References are equal when they lead to the same actor. They are valid in the event loop of their system only.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> class Doubler(Actor):
+    ...     def receive(self, message: int) -> int:
+    ...         return message * 2
+    >>> async def main() -> None:
+    ...     async with ActorSystem("service") as system:
+    ...         ref = await system.spawn(Doubler, name="doubler")
+    ...         await ref.tell(1)  # no answer
+    ...         print(ref, ref.tell_nowait(2), await ref.ask(21, timeout=1.0))
+    ...         print(await ref.stop(), ref.alive)
+    >>> anyio.run(main)
+    <ActorRef 'doubler' RUNNING> True 42
+    stopped False
+
+    ```
     """
 
     __slots__ = ("cell",)

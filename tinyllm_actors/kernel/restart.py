@@ -19,6 +19,23 @@ T = TypeVar("T")
 class Restart(enum.StrEnum):
     """When a child that ended is started again.
 
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> from tinyllm_actors import Restart
+    >>> class Job(Actor):
+    ...     async def receive(self, message: object) -> None:
+    ...         self.context.stop()
+    >>> async def main() -> None:
+    ...     async with ActorSystem("service") as system:
+    ...         once = await system.spawn(Job.spec().with_options(restart=Restart.TRANSIENT), name="once")
+    ...         await once.tell("go")
+    ...         print(await once.join())  # a permanent one would be started again
+    >>> anyio.run(main)
+    normal
+
+    ```
+
     Source: OTP `supervisor`, child specification, `restart`.
     """
 
@@ -32,6 +49,16 @@ class Restart(enum.StrEnum):
 
 class Strategy(enum.StrEnum):
     """Which children are restarted when one fails.
+
+    ```python
+    >>> from tinyllm_actors import Strategy, Supervisor
+    >>> from tinyllm_actors.kernel.restart import affected
+    >>> Supervisor(strategy=Strategy.REST_FOR_ONE).strategy.value
+    'rest_for_one'
+    >>> {strategy.value: affected(strategy, ["a", "b", "c"], "b") for strategy in Strategy}
+    {'one_for_one': ['b'], 'one_for_all': ['a', 'b', 'c'], 'rest_for_one': ['b', 'c']}
+
+    ```
 
     Source: OTP `supervisor`, `strategy`.
     """
@@ -49,6 +76,14 @@ class Backoff:
     """How long to wait before the n-th restart in a row.
 
     With `Backoff(3.0, 30.0, jitter=0.0)` the waits are 3, 6, 12, 24, 30, 30 … seconds.
+
+    ```python
+    >>> from tinyllm_actors import Backoff
+    >>> backoff = Backoff(3.0, 30.0, jitter=0.0)
+    >>> [backoff.delay(attempt) for attempt in range(6)]
+    [3.0, 6.0, 12.0, 24.0, 30.0, 30.0]
+
+    ```
 
     Args:
         initial: the first wait, in seconds.
@@ -94,6 +129,16 @@ class Backoff:
 @dataclass(slots=True, kw_only=True)
 class RestartWindow:
     """Count restarts in a sliding window.
+
+    ```python
+    >>> from tinyllm_actors.kernel import RestartWindow
+    >>> window = RestartWindow(max_restarts=2, period=5.0)
+    >>> [window.admit(now) for now in (0.0, 1.0, 2.0)]
+    [True, True, False]
+    >>> window.left(now=6.5)
+    1
+
+    ```
 
     Args:
         max_restarts: restarts tolerated inside one window; 0 means never restart.
@@ -155,6 +200,16 @@ def inside(error: BaseException) -> Sequence[BaseException]:
 
 class Directive(enum.StrEnum):
     """What a supervisor does about a failure.
+
+    ```python
+    >>> from tinyllm_actors import Supervisor
+    >>> from tinyllm_actors.kernel import Directive
+    >>> def decide(cause: BaseException) -> Directive:
+    ...     return Directive.STOP if isinstance(cause, PermissionError) else Directive.RESTART
+    >>> Supervisor(decider=decide).decider(PermissionError("no")).value
+    'stop'
+
+    ```
 
     Source: Pekko, "Fault tolerance", supervision directives.
     """

@@ -31,7 +31,31 @@ class Router(Protocol):
 
 
 class Routing(Protocol):
-    """A way to choose; the same value may serve many pools."""
+    """A way to choose; the same value may serve many pools.
+
+    ```python
+    >>> from dataclasses import dataclass
+    >>> class First:  # a router: here the one that was started first, always
+    ...     def choose(self, cells, message):
+    ...         return cells[0]
+    >>> class ToTheFirst:  # the routing: makes a router for each pool
+    ...     def router(self):
+    ...         return First()
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> from tinyllm_actors.kernel import Pool
+    >>> class Worker(Actor):
+    ...     async def receive(self, message: str) -> str:
+    ...         return self.context.name
+    >>> async def main() -> list[str]:
+    ...     async with ActorSystem("service") as system:
+    ...         pool = await system.spawn(Pool.spec(Worker.spec(), 3, ToTheFirst()))
+    ...         return [await pool.ask("go") for _ in range(3)]
+    >>> anyio.run(main)
+    ['1', '1', '1']
+
+    ```
+    """
 
     def router(self) -> Router:
         """Return a chooser with counters of its own."""
@@ -40,7 +64,24 @@ class Routing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RoundRobin:
-    """One after another; who is not ready, because it restarts or is suspended, is passed over. If in doubt, this."""
+    """One after another; who is not ready, because it restarts or is suspended, is passed over. If in doubt, this.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> from tinyllm_actors.kernel import Pool, RoundRobin
+    >>> class Worker(Actor):
+    ...     async def receive(self, message: str) -> str:
+    ...         return self.context.name
+    >>> async def main() -> list[str]:
+    ...     async with ActorSystem("service") as system:
+    ...         pool = await system.spawn(Pool.spec(Worker.spec(), 3, RoundRobin()))
+    ...         return [await pool.ask("go") for _ in range(4)]
+    >>> anyio.run(main)
+    ['1', '2', '3', '1']
+
+    ```
+    """
 
     def router(self) -> Router:
         """Return a chooser with a counter of its own."""
@@ -69,6 +110,22 @@ class LeastBusy:
     """The one with the fewest messages, the one in processing included. For work of very different length.
 
     Looks at each member for each message, so for dozens of them rather than thousands.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> from tinyllm_actors.kernel import Pool, LeastBusy
+    >>> class Worker(Actor):
+    ...     async def receive(self, message: str) -> str:
+    ...         return self.context.name
+    >>> async def main() -> bool:
+    ...     async with ActorSystem("service") as system:
+    ...         pool = await system.spawn(Pool.spec(Worker.spec(), 3, LeastBusy()))
+    ...         return {await ask for ask in [pool.ask("go") for _ in range(3)]} == {"1", "2", "3"}
+    >>> anyio.run(main)
+    True
+
+    ```
     """
 
     def router(self) -> Router:
@@ -115,6 +172,22 @@ class ConsistentHash:
     """The same key always to the same member; when one leaves, only its keys move.
 
     The choice depends on the names of the members alone: it is the same in every process and after a restart.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> from tinyllm_actors.kernel import Pool, ConsistentHash
+    >>> class Worker(Actor):
+    ...     async def receive(self, message: str) -> str:
+    ...         return self.context.name
+    >>> async def main() -> bool:
+    ...     async with ActorSystem("service") as system:
+    ...         pool = await system.spawn(Pool.spec(Worker.spec(), 3, ConsistentHash(key=str)))
+    ...         return await pool.ask("ann") == await pool.ask("ann")
+    >>> anyio.run(main)
+    True
+
+    ```
 
     Args:
         key: what of a message decides; text, bytes or a whole number.
@@ -164,7 +237,24 @@ def _hash(key: str | bytes | int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
-    """Every member gets every message; an ask returns the list of their answers, in start order."""
+    """Every member gets every message; an ask returns the list of their answers, in start order.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> from tinyllm_actors.kernel import Pool, Broadcast
+    >>> class Worker(Actor):
+    ...     async def receive(self, message: str) -> str:
+    ...         return self.context.name
+    >>> async def main() -> list[str]:
+    ...     async with ActorSystem("service") as system:
+    ...         pool = await system.spawn(Pool.spec(Worker.spec(), 3, Broadcast()))
+    ...         return await pool.ask("go")
+    >>> anyio.run(main)
+    ['1', '2', '3']
+
+    ```
+    """
 
     def router(self) -> Router:
         """Return the chooser for what goes to one member only."""

@@ -25,6 +25,24 @@ BRUTAL_KILL: Final = 0.0
 class InFlight:
     """What becomes of the message in processing when its handler fails.
 
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> from tinyllm_actors.kernel import InFlight
+    >>> class Unlucky(Actor):
+    ...     async def receive(self, message: object) -> int:
+    ...         if self.context.attempt < 2:
+    ...             raise OSError("not yet")
+    ...         return self.context.attempt
+    >>> async def main() -> int:
+    ...     async with ActorSystem("service") as system:
+    ...         spec = Unlucky.spec().with_options(on_inflight=InFlight(redeliveries=3))
+    ...         return await (await system.spawn(spec)).ask("go")
+    >>> anyio.run(main)
+    2
+
+    ```
+
     Args:
         redeliveries: how often it is handled again, by the next incarnation, with the same id and `attempt + 1`;
             after that it goes to the dead letters. 0 fails its asker and drops it. If in doubt, 0: redeliver only
@@ -41,6 +59,18 @@ class InFlight:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildOptions:
     """What a supervisor needs to know of a child.
+
+    ```python
+    >>> from tinyllm_actors import Actor, Mailbox, Restart
+    >>> from tinyllm_actors.kernel import BRUTAL_KILL, ChildOptions
+    >>> class Cache(Actor):
+    ...     options = ChildOptions(restart=Restart.TRANSIENT, mailbox=Mailbox(capacity=10))  # of every cache
+    >>> Cache.spec().with_options(shutdown=BRUTAL_KILL).options.shutdown  # of this one
+    0.0
+    >>> Cache.spec().options.mailbox.capacity
+    10
+
+    ```
 
     Args:
         restart: when the child is started again.
@@ -235,6 +265,21 @@ class DynamicSupervisor(Supervisor):
     """A supervisor of many children that come and go and do not depend on one another.
 
     They are restarted one for one and shut down all at once.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> from tinyllm_actors.kernel import DynamicSupervisor
+    >>> async def main() -> list[str]:
+    ...     async with ActorSystem("service") as system:
+    ...         sessions = await system.supervise(DynamicSupervisor(max_children=2), [], name="sessions")
+    ...         for name in ("ann", "ben"):
+    ...             await sessions.spawn(Actor, name=name)
+    ...         return [session.path for session in sessions.children]
+    >>> anyio.run(main)
+    ['sessions/ann', 'sessions/ben']
+
+    ```
 
     Args:
         max_children: how many there may be; None for no bound.

@@ -89,7 +89,25 @@ async def pump(events: AsyncGenerator[Any, Any], ask: StreamAsk) -> None:
 
 
 class StreamReader(Generic[T]):
-    """The consumer's end of a stream. Iterate it, or call `receive()`; one task at a time."""
+    """The consumer's end of a stream. Iterate it, or call `receive()`; one task at a time.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> class Counter(Actor):
+    ...     async def stream(self, message: int):
+    ...         for number in range(message):
+    ...             yield number
+    >>> async def main() -> None:
+    ...     async with ActorSystem("service") as system:
+    ...         counter = await system.spawn(Counter)
+    ...         async with counter.stream(1000, buffer=8) as items:
+    ...             print(await items.receive(), [item async for item in items][-1])
+    >>> anyio.run(main)
+    0 999
+
+    ```
+    """
 
     __slots__ = ("_ask", "_buffer", "_low")
 

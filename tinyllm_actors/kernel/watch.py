@@ -34,6 +34,24 @@ _GONE: Final = frozenset({Lifecycle.RESTARTING, Lifecycle.PASSIVE, Lifecycle.STO
 class Terminated:
     """The message that a watcher gets, once, when the actor it watches has ended for good.
 
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import Actor, ActorSystem
+    >>> from tinyllm_actors.kernel import Terminated
+    >>> from tinyllm_actors.testing import Probe
+    >>> async def main() -> None:
+    ...     async with ActorSystem("test") as system:
+    ...         probe = await Probe.spawn(system)
+    ...         other = await system.spawn(Actor, name="other")
+    ...         await probe.watch(other)
+    ...         await other.stop()
+    ...         message = await probe.expect_message(Terminated)
+    ...         print(message.ref.path, message.reason)
+    >>> anyio.run(main)
+    other stopped
+
+    ```
+
     Attributes:
         ref: who ended.
         reason: why.
