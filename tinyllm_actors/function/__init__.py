@@ -5,13 +5,14 @@ A Function validates its input, runs, validates its output, processes it, valida
 caller. The states of a call are in `states`.
 """
 
+from tinyllm_actors.function.foreign import ForeignFunction
 from tinyllm_actors.function.function import CallFailed, Function
 from tinyllm_actors.function.ref import Call, FunctionRef
 from tinyllm_actors.function.result import ErrorInfo, Failure, FieldError, Result, Success, failure, success, unwrap
 from tinyllm_actors.function.states import FUNCTION, States, Step
 from tinyllm_actors.function.stream import FunctionStream
 from tinyllm_actors.function.validation import Validator
-from tinyllm_actors.function.wrap import CallableFunction, as_function
+from tinyllm_actors.function.wrap import CallableFunction, GeneratorFunction, as_function
 
 __all__ = [
     "FUNCTION",
@@ -21,9 +22,11 @@ __all__ = [
     "ErrorInfo",
     "Failure",
     "FieldError",
+    "ForeignFunction",
     "Function",
     "FunctionRef",
     "FunctionStream",
+    "GeneratorFunction",
     "Result",
     "States",
     "Step",
