@@ -8,7 +8,6 @@ import typing
 from typing import TYPE_CHECKING, Any, NotRequired, cast
 
 import anyio
-from typing_extensions import TypedDict
 
 from tinyllm_actors.agent.prompt_template import PromptTemplate
 from tinyllm_actors.agent.tiny_output import TinyOutput, complaint
