@@ -164,10 +164,13 @@ class ActorRef:
         asker = CURRENT.get()  # what follows is `system.asker()`, without the call
         if asker is not None and (asker.context is None or asker.receiver.system is not system):
             asker = None
-        if cell.plain and cell.idle and system.scheduler.inline_depth < MAX_INLINE:
-            return self._answer_now(cell, message, NEVER if asker is None else asker.deadline)
         if timeout == SYSTEM_DEFAULT:
             timeout = system.ask_timeout
+        if cell.plain and cell.idle and system.scheduler.inline_depth < MAX_INLINE:
+            deadline = NEVER if asker is None else asker.deadline
+            if timeout is not None:
+                deadline = min(deadline, system.now() + timeout)
+            return self._answer_now(cell, message, deadline)
         ask = Ask(message, cell, asker, timeout)
         cell.post(ask)
         return ask
@@ -224,7 +227,7 @@ class ActorRef:
 
         It finishes the message in processing, its children end in reverse order, and `stopped()` runs. What waits in
         its mailbox is accounted for: asks fail with `ActorStopped`, tells become dead letters. Called by the actor
-        itself, it takes effect after the current message and does not wait.
+        itself, or by one below it, it takes effect after the current message and does not wait.
 
         Args:
             timeout: seconds before the message in processing is cancelled; None for the `shutdown` of its spec.
@@ -234,7 +237,7 @@ class ActorRef:
         cell.system.care.end(cell, ExitReason.STOPPED, timeout)
         if cell.state is Lifecycle.STOPPED:  # it was idle and owned nothing
             return cell.reason or ExitReason.STOPPED
-        if asker is not None and asker.receiver is cell:
+        if _waits_for(cell, asker):
             return ExitReason.STOPPED
         return await life.joined(cell)
 
@@ -243,7 +246,7 @@ class ActorRef:
         cell = self.cell
         asker = cell.system.asker()
         cell.system.care.end(cell, ExitReason.KILLED)
-        if asker is not None and asker.receiver is cell:
+        if _waits_for(cell, asker):
             return ExitReason.KILLED
         return await life.joined(cell)
 
@@ -286,3 +289,11 @@ class ActorRef:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path!r} {self.state.value}>"
+
+
+def _waits_for(cell: Cell, asker: Envelope | None) -> bool:
+    """Whether the end of `cell` waits for the end of the running handler, so that this must not wait for that."""
+    inside = None if asker is None else asker.receiver
+    while inside is not None and inside is not cell:
+        inside = inside.parent
+    return inside is cell
