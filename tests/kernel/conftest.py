@@ -23,6 +23,7 @@ _OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
 def pytest_configure(config: pytest.Config) -> None:
     """Register the mark."""
     config.addinivalue_line("markers", "virtual_time: waiting takes no time in this test, and is measured exactly.")
+    config.addinivalue_line("markers", "real_time: not even in a module whose tests have virtual time.")
 
 
 @pytest.fixture(params=list(_OPTIONS))
@@ -30,7 +31,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """Run each async test on asyncio, on asyncio with uvloop, and on trio, in an event loop of its own."""
     if importlib.util.find_spec(request.param) is None:
         pytest.skip(f"{request.param} is not installed")
-    if request.node.get_closest_marker("virtual_time"):
+    if request.node.get_closest_marker("virtual_time") and not request.node.get_closest_marker("real_time"):
         return VirtualClock(request.param).anyio_backend
     return _OPTIONS[request.param]
 

@@ -182,7 +182,7 @@ class ActorSystem:
             raise SystemClosed(self.name)
         if life.ending(parent):
             raise ActorStopped(parent.path, "it is stopping, and takes no children")
-        name = name or spec.name
+        name = spec.name if name is None else name
         label = f"{spec.label}-{next(self._names)}" if name is None else check_name(name)
         cold = parent.cold
         children = cold.children
