@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from tinyllm_actors.errors import ConfigurationError, ModelError
+from tinyllm_actors.errors import ConfigurationError, ModelError, ModelUnavailable
 from tinyllm_actors.integrations.local_model.choice import choice_schema, instruction, offered
 from tinyllm_actors.integrations.local_model.chosen import chosen
 from tinyllm_actors.integrations.local_model.conversation import read_conversation
@@ -33,6 +33,7 @@ __all__ = ["LocalModel"]
 
 _MIB = 1024 * 1024
 _MOST_THREADS = 8
+_PROMPT_CACHE_MIB = 256
 _ROUNDS = 8
 """How often a model that is not tiny may ask for tools before it must answer."""
 _NOTICE = 1.0
@@ -64,8 +65,9 @@ class LocalModel(ChatModel):
         tool_rounds: how often the model may ask for tools before it must answer; None is 1 for a tiny model, which
             would go on for ever, and 8 for others.
         tiny: show the model by examples how results become answers; None does so with SmolLM2 only.
-        prompt_cache_mib: memory for prompts that had to leave their slot, in MiB; their conversations then go on
-            without being read again. 0 keeps none.
+        prompt_cache_mib: memory for what was read of earlier prompts, in MiB, so that a conversation goes on without
+            being read again; answers may then vary a little, even at temperature 0. 0 reads each prompt afresh: one
+            call at a time, the same question gets the same answer. None is 0 for a tiny model and 256 for others.
         start_timeout: seconds until the weights must be loaded.
         idle_timeout: seconds without a sign of life from llama.cpp during a call, waiting for a slot included.
         on_progress: told in a few words what `open()` is doing, for whoever waits.
@@ -88,7 +90,7 @@ class LocalModel(ChatModel):
         options: Mapping[str, object] | None = None,
         tool_rounds: int | None = None,
         tiny: bool | None = None,
-        prompt_cache_mib: int = 256,
+        prompt_cache_mib: int | None = None,
         start_timeout: float = 120.0,
         idle_timeout: float = 120.0,
         on_progress: Callable[[str], None] | None = None,
@@ -119,6 +121,7 @@ class LocalModel(ChatModel):
         self._server: ServerProcess | None = None
         self._client: OpenAICompatibleModel | None = None
         self._is_tiny = False
+        self._opening = anyio.Lock()
 
     def __repr__(self) -> str:
         """Show the model and its process."""
@@ -136,19 +139,27 @@ class LocalModel(ChatModel):
         return self._server.pid if self._server is not None else None
 
     async def open(self) -> None:
-        """Start llama.cpp and wait until it can answer. After its process has ended, this starts another one.
+        """Start llama.cpp and wait until it can answer, unless it runs. After its process has ended, start another.
 
         Raises:
             MissingDependency: llama.cpp or the weights are not installed; the message holds the command.
             ConfigurationError: the file is not there, or llama.cpp cannot read it.
             ModelUnavailable: the process ended at once, or took longer than `start_timeout`.
-            RuntimeError: it is open.
         """
-        if self._server is not None and self._server.running:
-            raise RuntimeError(f"{self!r} is open already; one open() serves any number of calls")
-        await self.aclose()
+        async with self._opening:
+            if self._server is None or not self._server.running:
+                await self.aclose()
+                await self._start()
+
+    async def _start(self) -> None:
         key = secrets.token_urlsafe(24)  # others on this machine can reach the port too
         weights, settings = await anyio.to_thread.run_sync(self._find, key)
+        options = {
+            "temperature": 0,
+            "max_tokens": self._max_tokens,
+            "cache_prompt": settings["prompt_cache_mib"] > 0,
+            **self._options,
+        }
         size = (await anyio.Path(weights).stat()).st_size
         self._on_progress(f"starting llama.cpp with {weights.name} ({size / _MIB:.0f} MiB)")
         began = anyio.current_time()
@@ -163,7 +174,7 @@ class LocalModel(ChatModel):
                 # llama.cpp promises to keep a connection alive and closes it after a streamed answer.
                 headers={"Connection": "close"},
                 idle_timeout=self._idle_timeout,
-                options={"temperature": 0, "max_tokens": self._max_tokens, **self._options},
+                options=options,
                 capabilities=self.capabilities,
             )
             client.name = self.name
@@ -175,7 +186,10 @@ class LocalModel(ChatModel):
         self._on_progress(f"ready after {anyio.current_time() - began:.1f} s")
 
     async def aclose(self) -> None:
-        """End the process. Calls that are under way fail. Idempotent."""
+        """End the process. Calls that are under way fail. Idempotent.
+
+        An `open()` that is under way in another task is for that one to cancel.
+        """
         server, client = self._server, self._client
         self._server = self._client = None
         with anyio.CancelScope(shield=True):
@@ -231,7 +245,7 @@ class LocalModel(ChatModel):
             choose = ChatRequest(
                 messages=conversation.messages(instruction(tools, request.response_schema, may_answer=may_answer)),
                 response_schema=choice_schema(tools, request.response_schema, may_answer=may_answer),
-                options=request.options,
+                options=_options(request),
             )
             repeated = conversation.calls if may_answer else set[tuple[str, str]]()
             async with (
@@ -254,7 +268,7 @@ class LocalModel(ChatModel):
             messages = conversation.messages(INSTRUCTION, examples(failed=failed))
         else:
             messages = conversation.messages()
-        return ChatRequest(messages=messages, response_schema=request.response_schema, options=request.options)
+        return ChatRequest(messages=messages, response_schema=request.response_schema, options=_options(request))
 
     def _opened(self) -> tuple[ServerProcess, OpenAICompatibleModel]:
         if self._server is None or self._client is None:
@@ -265,13 +279,14 @@ class LocalModel(ChatModel):
         runtime = find_runtime()
         weights = find_weights(self._given)
         self._is_tiny = weights == packaged_weights() if self._tiny is None else self._tiny
+        cache = self._prompt_cache_mib
         return weights, {
             "runtime": str(runtime),
             "weights": str(weights),
             "context": self._context,
             "slots": self._slots,
             "threads": self._threads,
-            "prompt_cache_mib": self._prompt_cache_mib,
+            "prompt_cache_mib": cache if cache is not None else 0 if self._is_tiny else _PROMPT_CACHE_MIB,
             "api_key": key,
         }
 
@@ -283,8 +298,11 @@ class LocalModel(ChatModel):
             async for event in events:
                 yield _free(event) if isinstance(event, Completed) else event
         except ModelError as error:
-            failure: ModelError | None = None
-            if self._server is server:  # else its owner has closed it, and the error says so
+            failure: ModelUnavailable | None = None
+            if self._server is not server:
+                closed = f"{self.name}: the model was closed during the call"
+                failure = ModelUnavailable(closed, retryable=False, model=self.name)
+            else:
                 with anyio.move_on_after(_NOTICE):
                     failure = await server.wait_ended()
             if failure is None:
@@ -292,6 +310,14 @@ class LocalModel(ChatModel):
             failure.output_started = error.output_started
             failure.partial = error.partial
             raise failure from error
+
+
+def _options(request: ChatRequest) -> Mapping[str, object]:
+    """Return the request's options; llama.cpp would let our `max_tokens` win over a `max_completion_tokens`."""
+    options = dict(request.options)
+    if "max_completion_tokens" in options:
+        options["max_tokens"] = options.pop("max_completion_tokens")
+    return options
 
 
 def _tell_nobody(_: str) -> None:

@@ -38,6 +38,7 @@ _TEXT_PIECE = re.compile(
     r"""(?: [^"\\]                                             # itself
           | \\ [^u]                                            # \n, \", …
           | \\u [dD][89abAB][0-9a-fA-F]{2} \\u [0-9a-fA-F]{4}  # a pair of surrogates
+          | \\u [dD][89abAB][0-9a-fA-F]{2} (?= [^\\] | \\ [^u])  # half a pair, and nothing that completes it
           | \\u (?![dD][89abAB]) [0-9a-fA-F]{4}                # one code point
         )+""",
     re.VERBOSE,
@@ -122,7 +123,7 @@ class ReplyReader:
     def _read_text(self) -> list[StreamEvent]:
         piece = ""
         if found := _TEXT_PIECE.match(self._rest):
-            piece = str(json.loads(f'"{found[0]}"', strict=False))
+            piece = _whole_characters(str(json.loads(f'"{found[0]}"', strict=False)))
             self._rest = self._rest[found.end() :]
             self.text += piece
         if self._rest.startswith('"'):
@@ -153,3 +154,8 @@ class ReplyReader:
         self.whole = True
         self._state = "end"
         self._rest = ""
+
+
+def _whole_characters(text: str) -> str:
+    """Return `text` with `U+FFFD` for each half of a surrogate pair, which no encoding takes."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

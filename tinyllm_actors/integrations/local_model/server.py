@@ -17,6 +17,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import pathlib
 import select
 import signal
 import sys
@@ -59,7 +60,7 @@ def start(settings: Settings) -> Any:
     llama: Any = importlib.import_module("xllamacpp")  # it has no stubs
     params = llama.CommonParams()
     params.model.path = settings["weights"]
-    params.model_alias = {"local"}
+    params.model_alias = {pathlib.Path(settings["weights"]).stem}
     params.n_ctx = settings["context"]
     params.n_parallel = settings["slots"]
     params.cpuparams.n_threads = settings["threads"]
