@@ -8,6 +8,7 @@
 | sup_stop_brutal_kill | `test_a_brutal_kill_asks_nobody` |
 | sup_stop_brutal_kill_dynamic | `test_a_brutal_kill_of_many_asks_nobody` |
 | sup_stop_race | `test_a_child_that_ends_while_it_is_stopped_is_no_failure` |
+| the same, of a sibling | `test_nobody_is_restarted_while_the_supervisor_ends` |
 | sup_stop_non_shutdown_exit_dynamic | `test_a_child_that_fails_in_its_end_is_reported` |
 | child_unlink | `test_a_child_that_cannot_be_ended_does_not_hold_up_its_supervisor` |
 | shutdown order, in the manual and in `tree` | `test_a_tree_ends_from_the_leaves_and_from_the_last` |
@@ -28,6 +29,7 @@ from tinyllm_actors.kernel import (
     ActorSystem,
     ActorTerminated,
     ChildFailed,
+    ChildRestarted,
     DynamicSupervisor,
     ExitKind,
     Supervisor,
@@ -164,6 +166,27 @@ async def test_a_child_that_ends_while_it_is_stopped_is_no_failure() -> None:
             assert await _seconds(supervisor.stop()) == pytest.approx(1)
             assert (await child.join()).kind is ExitKind.SHUTDOWN
         assert [name for name, _ in LOG] == ["a", "a"]
+
+
+@pytest.mark.parametrize("how", ["fail", "leave"])
+async def test_nobody_is_restarted_while_the_supervisor_ends(how: str) -> None:
+    """A child that fails or leaves while a later one is still being stopped ends for good."""
+    config = Supervisor(max_restarts=3, backoff=None)
+    async with ActorSystem() as system, system.events(ChildRestarted) as restarts:
+        supervisor = await system.supervise(config, [_worker("a"), _worker("slow", 3)], name="s")
+        child = system["s/a"]
+
+        async def last_act(self: Puppet) -> None:
+            await anyio.sleep(1)
+            if how == "fail":
+                raise LookupError("too soon")
+            self.context.stop()
+
+        await Puppet.tell(child, last_act)
+        assert await _seconds(supervisor.stop()) == pytest.approx(3)
+        assert not child.alive
+        assert [name for name, _ in LOG] == ["a", "slow"]
+        assert restarts.receive_nowait() is None
 
 
 async def test_a_child_that_fails_in_its_end_is_reported() -> None:
