@@ -42,7 +42,7 @@ def cases(backend: str, floor: Floor, ours: Ours, scale: float) -> list[Case]:
     quick_answer = Goal(below=8.0) if backend == "asyncio" else Goal()
     against = {"tell": {"autogen": 40.0}, "ask": {"pykka": 2.5, "autogen": 15.0}}
     if backend == "trio":
-        against = {"tell": {}, "ask": {"pykka": 2.5}}
+        against = {"tell": {}, "ask": {}}
 
     def subjects(name: str, mine: Any, its: Any = None) -> dict[str, Any]:
         found = {} if its is None else {FLOOR: its}

@@ -26,6 +26,18 @@ class Fragile(Actor):
         return message
 
 
+class PlainFragile(Actor):
+    """The same with a handler that the asker runs."""
+
+    def __init__(self, alive: weakref.WeakSet[Actor]) -> None:
+        alive.add(self)
+
+    def receive(self, message: str) -> str:
+        if message == "fail":
+            raise LookupError(message)
+        return message
+
+
 def test_the_switch_holds_inside_the_block_only() -> None:
     """Old objects are left alone inside the block; after it, also after a failure, everything is as it was."""
     before = gc.get_threshold()
@@ -37,14 +49,15 @@ def test_the_switch_holds_inside_the_block_only() -> None:
 
 
 @pytest.mark.anyio
-async def test_an_actor_that_ended_is_free_without_the_collector() -> None:
+@pytest.mark.parametrize("kind", [Fragile, PlainFragile])
+async def test_an_actor_that_ended_is_free_without_the_collector(kind: type[Actor]) -> None:
     """What ended by a stop, a kill or a crash is freed at once, with no circle left for the collector."""
     alive: weakref.WeakSet[Actor] = weakref.WeakSet()
     gc.collect()
     gc.disable()
     try:
         async with ActorSystem(supervisor=Supervisor(backoff=None)) as system:
-            refs = [await system.spawn(Fragile, alive) for _ in range(3)]
+            refs = [await system.spawn(kind, alive) for _ in range(3)]
             for ref in refs:
                 assert await ref.ask("hello") == "hello"
                 assert await ref.ask("wait") == "wait"

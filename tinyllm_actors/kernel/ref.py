@@ -32,25 +32,32 @@ YIELD_EVERY: Final = 64
 """Asks that were answered in place between two checkpoints."""
 
 
-class _Answered:
-    """The answer of a handler that ran in the asker's own task."""
+class _Answered(Envelope):
+    """An ask whose handler runs in the asker's own task, and, to be awaited, its answer.
 
-    __slots__ = ("_backend", "_error", "_value")
+    Attributes:
+        value: the answer.
+        error: the failure, where there was one.
+        backend: set where it is time to let others run before the answer is read.
+    """
 
-    def __init__(self, value: object, error: ActorFailed | None, backend: Backend | None) -> None:
-        self._value = value
-        self._error = error
-        self._backend = backend  # given where it is time to let others run
+    __slots__ = ("backend", "error", "value")
+
+    value: object
+    error: ActorFailed | None
+    backend: Backend | None
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        if self._backend is not None:
-            yield from self._backend.yield_now().__await__()
-        if self._error is not None:
-            try:
-                raise self._error
-            finally:
-                del self  # see the end of `Ask.__await__`
-        return self._value
+        if self.backend is not None:
+            yield from self.backend.yield_now().__await__()
+        error = self.error
+        if error is None:
+            return self.value
+        self.error = None  # see the end of `Ask.__await__`
+        try:
+            raise error
+        finally:
+            del error
 
 
 class ActorRef:
@@ -175,35 +182,33 @@ class ActorRef:
         cell.post(ask)
         return ask
 
-    def _answer_now(self, cell: Cell, message: object, deadline: float) -> Awaitable[Any]:
+    @staticmethod
+    def _answer_now(cell: Cell, message: object, deadline: float) -> Awaitable[Any]:
         """Run the handler in the asker's task: the actor is idle, so it is its turn."""
         context = copy_context()
-        envelope = Envelope(message, cell, context, deadline)
+        answer = _Answered(message, cell, context, deadline)
         actor = cell.actor
         assert actor is not None
         system = cell.system
         scheduler = system.scheduler
         cell.idle = False
         scheduler.inline_depth += 1
+        scheduler.answered += 1
+        answer.backend = None if scheduler.answered % YIELD_EVERY else system.backend
         try:
-            value = context.run(invoke, envelope, actor.receive)
+            answer.value = context.run(invoke, answer, actor.receive)
+            answer.error = None
         except BaseException as error:
-            failure = ActorFailed(cell.path, settle(cell, envelope, error, None))
-            value = None
-        else:
-            failure = None
+            answer.value = None
+            answer.error = ActorFailed(cell.path, settle(cell, answer, error, None))
         scheduler.inline_depth -= 1
-        envelope.context = None
+        answer.context = None
         if cell.mailbox or cell.attention or cell.extra is not None:
             if cell.actor is not None and not cell.idle:
                 cell.wake()
         elif cell.actor is not None:
             cell.idle = True
-        scheduler.answered += 1
-        try:
-            return _Answered(value, failure, None if scheduler.answered % YIELD_EVERY else system.backend)
-        finally:
-            del failure  # its cause holds this frame
+        return answer
 
     def stream(self, message: object, *, timeout: float | None = None, buffer: int = 64) -> StreamRequest[Any]:
         """Open the answer to `message` as a stream: `async with ref.stream(m) as items: async for item in items: …`.
