@@ -70,6 +70,8 @@ class Swapper(Actor):
     async def receive(self, message: str) -> str:
         if message == "swap":
             self.context.become(self.swapped)
+        if message == "back":
+            return str(self.context.unbecome())
         return f"init:{message}"
 
     async def swapped(self, message: str) -> str:
@@ -97,3 +99,4 @@ async def test_a_restart_begins_with_the_method() -> None:
         with pytest.raises(ActorFailed):
             await actor.ask("crash", timeout=5)
         assert await actor.ask("a", timeout=5) == "init:a"
+        assert await actor.ask("back", timeout=5) == "False"
