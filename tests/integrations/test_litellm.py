@@ -399,15 +399,14 @@ async def test_closing_ends_the_calls_that_are_under_way(streamed: bool) -> None
 
 
 async def test_a_model_is_opened_once_before_use_and_can_be_opened_again() -> None:
-    """Using a closed model and opening an open one are mistakes that are named; closing twice is none."""
+    """Using a closed model is a mistake that is named; opening or closing twice is none."""
     async with FaultServer(b.answer("x")) as server:
         model = LiteLLMModel("openai/any", api_base=server.base_url, api_key=KEY)
         with pytest.raises(RuntimeError, match="not open"):
             await model.complete(REQUEST)
         for _ in range(2):
             await model.open()
-            with pytest.raises(RuntimeError, match="open already"):
-                await model.open()
+            await model.open()
             assert (await model.complete(REQUEST)).message.content == "x"
             await model.aclose()
             await model.aclose()

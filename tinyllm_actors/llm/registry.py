@@ -62,7 +62,7 @@ def model_from_name(name: str, options: Mapping[str, Any] | None = None) -> Chat
             near = difflib.get_close_matches(prefix, adapters, n=1)
             hint = f"; did you mean {near[0] + '/…'!r}?" if near else ""
             raise UnknownModel(
-                f"cannot tell the provider of model {name!r}{hint} Write 'provider/model', such as "
+                f"cannot tell the provider of model {name!r}{hint or '.'} Write 'provider/model', such as "
                 f"'openai/gpt-4o-mini' or 'local'; adapters: {known}"
             )
         prefix = FALLBACK

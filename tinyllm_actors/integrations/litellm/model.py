@@ -105,16 +105,15 @@ class LiteLLMModel(ChatModel):
         return f"LiteLLMModel({self.name!r})"
 
     async def open(self) -> None:
-        """Import litellm, if nobody has, and find out what can be known without the network.
+        """Import litellm, if nobody has, and find out what can be known without the network. Nothing if it is open.
 
         Raises:
             UnknownModel: litellm does not know the provider.
             MissingCredential: a key is surely missing.
             MissingDependency: litellm is not installed, or not in a version that works here.
-            RuntimeError: it is open.
         """
         if self._bridge is not None:
-            raise RuntimeError(f"{self!r} is open already; one open() serves any number of calls")
+            return
         litellm = self._litellm = await load()
         provider = provider_of(litellm, self.name, self._options)
         check_credential(litellm, self.name, provider, self._options)
@@ -240,7 +239,8 @@ class LiteLLMModel(ChatModel):
             return await self._patiently(self._litellm.acompletion(**arguments))
 
     async def _patiently(self, answer: Awaitable[Any]) -> Any:
-        wait = asyncio.timeout(self._idle_timeout)
+        # A reader may come back to its stream after the model was closed.
+        wait = asyncio.timeout(0 if self._bridge is None else self._idle_timeout)
         try:
             async with wait:
                 self._waits.add(wait)

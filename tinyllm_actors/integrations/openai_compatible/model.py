@@ -135,13 +135,9 @@ class OpenAICompatibleModel(ChatModel):
         return f"OpenAICompatibleModel({self._model!r}, api_base={self._url.rpartition('/chat/completions')[0]!r})"
 
     async def open(self) -> None:
-        """Import the HTTP client and make its pool; nothing is sent yet.
-
-        Raises:
-            RuntimeError: it is open.
-        """
+        """Import the HTTP client and make its pool; nothing is sent yet, and nothing happens if it is open."""
         if self._transport is not None:
-            raise RuntimeError(f"{self!r} is open already; one open() serves any number of calls")
+            return
         # The import takes some 200 ms of CPU the first time, and reading the trusted certificates some 20 ms.
         module = await anyio.to_thread.run_sync(importlib.import_module, f"{__package__}.transport")
         if self._ssl_context is None and self._url.startswith("https:"):
