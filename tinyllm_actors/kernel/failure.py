@@ -64,9 +64,9 @@ def without_cancellation(error: BaseException) -> BaseException:
         return error
     group = cast("BaseExceptionGroup[BaseException]", error)
     cancelled, rest = group.split(anyio.get_cancelled_exc_class())
-    if rest is not None:
-        return unwrap(rest)
-    return group if cancelled is None else _first_leaf(cancelled)
+    if cancelled is None:
+        return unwrap(group)
+    return _first_leaf(cancelled) if rest is None else unwrap(rest)
 
 
 def _first_leaf(error: BaseException) -> BaseException:

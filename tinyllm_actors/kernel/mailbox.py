@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from tinyllm_actors.kernel.choice import choice
 from tinyllm_actors.kernel.envelope import Envelope, Kind
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Mailbox:
     """Whether a bare `deque` will do."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "overflow", choice(Overflow, self.overflow))
         if self.capacity is not None and self.capacity < 1:
             raise ValueError(f"capacity must be at least 1 or None, got {self.capacity!r}")
         if self.ttl is not None and self.ttl <= 0:

@@ -106,8 +106,10 @@ class Backoff:
     def __post_init__(self) -> None:
         if not (0 <= self.initial <= self.maximum < math.inf):
             raise ValueError(f"need 0 <= initial <= maximum, got initial={self.initial!r}, maximum={self.maximum!r}")
-        if self.jitter < 0 or self.factor < 1:
+        if not (0 <= self.jitter < math.inf and 1 <= self.factor < math.inf):
             raise ValueError(f"need jitter >= 0 and factor >= 1, got {self.jitter!r} and {self.factor!r}")
+        if self.reset_after is not None and not self.reset_after >= 0:
+            raise ValueError(f"need reset_after >= 0 or None, got {self.reset_after!r}")
 
     def delay(self, attempt: int, random: float = 0.0) -> float:
         """Return the seconds to wait before a restart.

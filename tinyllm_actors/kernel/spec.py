@@ -7,6 +7,7 @@ from copy import copy as shallow_copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from tinyllm_actors.kernel.choice import choice
 from tinyllm_actors.kernel.mailbox import Mailbox
 from tinyllm_actors.kernel.restart import Backoff, Directive, Restart, Strategy
 
@@ -100,8 +101,13 @@ class ChildOptions:
     dedicated: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "restart", choice(Restart, self.restart))
         if not self.shutdown >= 0:
             raise ValueError(f"shutdown must be 0 or more seconds, got {self.shutdown!r}")
+        if self.max_restarts is not None and self.max_restarts < 0:
+            raise ValueError(f"max_restarts must be 0 or more or None, got {self.max_restarts!r}")
+        if self.passivate_after is not None and not self.passivate_after > 0:
+            raise ValueError(f"passivate_after must be above 0 seconds or None, got {self.passivate_after!r}")
         if self.significant and self.restart is Restart.PERMANENT:
             raise ValueError("a permanent child never ends for good, so it cannot be significant; use transient")
 
@@ -229,6 +235,7 @@ class Supervisor:
     auto_shutdown: str = "never"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "strategy", choice(Strategy, self.strategy))
         if self.max_restarts < 0 or not 0 < self.period < math.inf:
             raise ValueError(
                 f"need max_restarts >= 0 and period > 0, got max_restarts={self.max_restarts!r}, period={self.period!r}"

@@ -15,6 +15,7 @@ import anyio
 from tinyllm_actors.errors import RestartLimitExceeded, StartFailed
 from tinyllm_actors.kernel import life
 from tinyllm_actors.kernel.cell import PAUSED
+from tinyllm_actors.kernel.choice import choice
 from tinyllm_actors.kernel.events import ChildFailed, ChildRestarted, Escalated
 from tinyllm_actors.kernel.lifecycle import Event, ExitKind, ExitReason, Lifecycle
 from tinyllm_actors.kernel.restart import Directive, Restart, RestartWindow, Strategy, affected, unwrap
@@ -156,7 +157,7 @@ class Supervision:
     def failed(self, child: Cell, cause: BaseException) -> bool:
         """Decide about a failure of `child`. False if it goes on."""
         try:
-            directive = self.config.decider(cause)
+            directive = choice(Directive, self.config.decider(cause))
         except Exception as error:  # a supervisor that cannot decide has failed
             directive, cause = Directive.ESCALATE, error
         if directive is Directive.RESUME and child.actor is not None:
