@@ -13,10 +13,13 @@ from tinyllm_actors.kernel import (
     ActorSystem,
     ActorTerminated,
     ChildFailed,
+    ChildOptions,
     ChildRestarted,
     Directive,
     DynamicSupervisor,
     ExitKind,
+    Mailbox,
+    Overflow,
     Restart,
     Strategy,
     Supervisor,
@@ -389,21 +392,35 @@ async def test_rule_09_stopping_a_significant_child_does_not_take_its_supervisor
         assert await system["s/c"].ask("incarnation") == 1
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Supervisor(max_restarts=-1), "max_restarts=-1"),
-        (lambda: Supervisor(period=0.0), "period=0.0"),
-        (lambda: Supervisor(auto_shutdown="some"), "'some'"),
-        (lambda: DynamicSupervisor(max_children=0), "0"),
-        (lambda: DynamicSupervisor(strategy=Strategy.ONE_FOR_ALL), "'one_for_all'"),
-        (lambda: Part.spec().with_options(shutdown=-1.0), "-1.0"),
-        (lambda: Part.spec().with_options(significant=True), "permanent"),
-        (lambda: Part.spec().named("a/b"), "'a/b'"),
-        (lambda: Part.spec().named(""), "''"),
-    ],
-)
-def test_rule_09_options_out_of_range_are_refused(make: Callable[[], object], message: str) -> None:
-    """A supervisor or a child spec that cannot work is refused where it is written, with the value."""
+OUT_OF_RANGE: list[tuple[Callable[..., object], dict[str, Any], str]] = [
+    (Supervisor, {"max_restarts": -1}, "max_restarts=-1"),
+    (Supervisor, {"period": 0.0}, "period=0.0"),
+    (Supervisor, {"auto_shutdown": "some"}, "'some'"),
+    (Supervisor, {"strategy": "all_for_one"}, "'all_for_one'.*'one_for_all'"),
+    (DynamicSupervisor, {"max_children": 0}, "0"),
+    (DynamicSupervisor, {"strategy": Strategy.ONE_FOR_ALL}, "'one_for_all'"),
+    (ChildOptions, {"shutdown": -1.0}, "-1.0"),
+    (ChildOptions, {"significant": True}, "permanent"),
+    (ChildOptions, {"restart": "sometimes"}, "'sometimes'.*'transient'"),
+    (ChildOptions, {"max_restarts": -1}, "-1"),
+    (ChildOptions, {"passivate_after": 0.0}, "0.0"),
+    (Mailbox, {"overflow": "drop"}, "'drop'.*'drop_oldest'"),
+    (Part.spec().named, {"name": "a/b"}, "'a/b'"),
+    (Part.spec().named, {"name": ""}, "''"),
+]
+
+
+@pytest.mark.parametrize(("make", "options", "message"), OUT_OF_RANGE, ids=[row[2] for row in OUT_OF_RANGE])
+def test_rule_09_options_out_of_range_are_refused(
+    make: Callable[..., object], options: dict[str, Any], message: str
+) -> None:
+    """A supervisor or a child spec that cannot work is refused where it is written, with the value and the remedy."""
     with pytest.raises(ValueError, match=message):
-        make()
+        make(**options)
+
+
+def test_rule_09_words_do_what_they_say() -> None:
+    """An option given as a plain word is the option, not something that is silently none of them."""
+    assert ChildOptions(restart="transient").restart is Restart.TRANSIENT  # pyright: ignore[reportArgumentType]
+    assert Supervisor(strategy="one_for_all").strategy is Strategy.ONE_FOR_ALL  # pyright: ignore[reportArgumentType]
+    assert Mailbox(overflow="reject").overflow is Overflow.REJECT  # pyright: ignore[reportArgumentType]
