@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import ipaddress
+import logging
 import os
 import socket
 import sys
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Generator, Iterator
 
 settings.register_profile("quick", deadline=None, max_examples=25)
 settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True, print_blob=True)
@@ -48,6 +50,28 @@ def _backend(name: str, module: str, options: dict[str, Any]) -> Any:
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """Run each async test on asyncio, on asyncio with uvloop, and on trio."""
     return request.param
+
+
+# --- examples -------------------------------------------------------------------------------------
+
+
+class _QuietExamples:
+    """Keeps log lines, which have the time of day in them, out of what a docstring's example prints."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        if not isinstance(item, pytest.DoctestItem):
+            return (yield)
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+        try:
+            return (yield)
+        finally:
+            structlog.reset_defaults()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register what holds for the package's examples too: the hooks of this file are for the tests below it only."""
+    config.pluginmanager.register(_QuietExamples())
 
 
 # --- no network -----------------------------------------------------------------------------------
