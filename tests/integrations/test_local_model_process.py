@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -161,6 +160,31 @@ async def test_closing_leaves_nothing() -> None:
     assert descriptors() == before
 
 
+async def test_waiting_for_a_failure_of_a_closed_model_goes_on(model: LocalModel) -> None:
+    """A model that was closed has not failed."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(model.wait_failed)
+        await anyio.wait_all_tasks_blocked()
+        await model.aclose()
+        await anyio.wait_all_tasks_blocked()
+        group.cancel_scope.cancel()
+    with pytest.raises(RuntimeError, match="open"):
+        await model.wait_failed()
+
+
+async def test_a_client_that_does_not_open_takes_the_server_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong in `open()`, no process stays; the test suite looks for it."""
+
+    async def fail(_: object) -> None:
+        raise ValueError("no client")
+
+    monkeypatch.setattr(OpenAICompatibleModel, "open", fail)
+    model = LocalModel(context=512)
+    with pytest.raises(ValueError, match="no client"):
+        await model.open()
+    assert model.pid is None
+
+
 async def test_opening_twice_is_one_server(model: LocalModel) -> None:
     """`open()` on a model that runs changes nothing, also when two ask for it at once."""
     pid = model.pid
@@ -314,19 +338,3 @@ def test_a_whole_life_writes_nothing(backend: str) -> None:
     with owner(backend, "end") as process:
         out, err = process.communicate(timeout=50)
     assert (out, err, process.returncode) == ("", "", 0)
-
-
-def test_the_program_refuses_what_it_cannot_load() -> None:
-    """The program itself says in one line of JSON why it ends, and ends with code 1."""
-    program = Path(ServerProcess.start.__code__.co_filename).with_name("server.py")
-    done = subprocess.run(
-        [sys.executable, "-I", str(program)],
-        input=json.dumps(settings(weights="/nonexistent.gguf")),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    assert done.returncode == 1
-    assert "error" in json.loads(done.stdout)
-    assert "/nonexistent.gguf" in done.stderr

@@ -76,11 +76,11 @@ def start(settings: Settings) -> Any:
     return llama.Server(params)
 
 
-def wait_for_the_end(parent: int) -> None:
+def wait_for_the_end(parent: int, stdin: int) -> None:
     """Return when the parent is gone or has closed our stdin."""
     while os.getppid() == parent:
-        readable, _, _ = select.select([0], [], [], _LOOK)
-        if readable and not os.read(0, 4096):
+        readable, _, _ = select.select([stdin], [], [], _LOOK)
+        if readable and not os.read(stdin, 4096):
             return
 
 
@@ -101,7 +101,7 @@ def main() -> None:
     out.flush()
     if server is None:
         sys.exit(1)
-    wait_for_the_end(parent)
+    wait_for_the_end(parent, 0)
     # Destroying the server waits for what it is working on, which nobody will read.
     os._exit(0)
 
