@@ -192,13 +192,16 @@ class LiteLLMModel(ChatModel):
     async def _release(self) -> None:
         loop = asyncio.get_running_loop()
         for wait in self._waits:
-            wait.reschedule(loop.time())
+            with contextlib.suppress(RuntimeError):  # it has expired already
+                wait.reschedule(loop.time())
         for _ in range(_TURNS if self._waits else 0):
             await asyncio.sleep(0)
         client, self._client = self._client, None
-        if client is not None:
-            await client.close()
-        await residue.release(self._litellm)
+        try:
+            if client is not None:
+                await client.close()
+        finally:
+            await residue.release(self._litellm)
 
     # A failure is raised outside of the `except` that made it: its context would be litellm's exception, which quotes
     # requests and answers.
