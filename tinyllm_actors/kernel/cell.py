@@ -41,6 +41,7 @@ VOIDS: Final = 128
 
 UNBOUNDED: Final = 1 << 62
 
+_NEW: Final = Lifecycle.NEW  # here and elsewhere: on Python 3.11 a look-up in an enum takes 0.13 µs, a global 0.01
 _EDGES: Final = LIFECYCLE.edges  # looked up without a call: an actor moves four times from its start to its end
 
 
@@ -72,7 +73,7 @@ class Cell:
         self.label = label
         self.spec = spec
         self.actor: Actor | None = None
-        self.state = Lifecycle.NEW
+        self.state = _NEW
         self.incarnation = 0
         self.mailbox: Queue | None = None
         capacity = spec.options.mailbox.capacity

@@ -7,7 +7,7 @@ processing), cancel, and, should that be swallowed, abandon and say so. Nothing 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
@@ -50,6 +50,13 @@ __all__ = [
 ]
 
 
+_START: Final = Event.START
+_STARTED: Final = Event.STARTED
+_END: Final = Event.STOPPED
+_STOPPING: Final = Lifecycle.STOPPING
+_STOPPED: Final = Lifecycle.STOPPED
+
+
 def make(cell: Cell) -> bool:
     """Make the next incarnation's object. Returns whether `started()` is still to run.
 
@@ -57,7 +64,7 @@ def make(cell: Cell) -> bool:
         Exception: what the factory raised.
         TypeError: it made something else than an actor.
     """
-    cell.transition(Event.START)
+    cell.transition(_START)
     cell.incarnation += 1
     actor = cell.spec.make()
     if not isinstance(actor, Actor):  # pyright: ignore[reportUnnecessaryIsInstance] - the factory may be untyped
@@ -86,7 +93,7 @@ def started(cell: Cell) -> None:
         cell.cold.idle_timers.append(IdleTimer(cell, passivate_after, lambda: cell.system.care.passivate(cell)))
     if cell.extra is not None and cell.extra.observers:
         behaviour.refresh(cell)
-    cell.transition(Event.STARTED)
+    cell.transition(_STARTED)
     cell.wake()
 
 
@@ -277,13 +284,13 @@ async def _next_change(cell: Cell) -> None:
 
 def ended(cell: Cell) -> bool:
     """Whether the final stop has come, or is on its way."""
-    return cell.state is Lifecycle.STOPPING or cell.state is Lifecycle.STOPPED
+    return cell.state is _STOPPING or cell.state is _STOPPED
 
 
 def ending(cell: Cell) -> bool:
     """Whether this incarnation takes no new children, because those it has are being stopped."""
     state = cell.state
-    if state is Lifecycle.STOPPING or state is Lifecycle.STOPPED:
+    if state is _STOPPING or state is _STOPPED:
         return True
     return cell.extra is not None and cell.extra.halting
 
@@ -392,7 +399,7 @@ async def _halt_children(cell: Cell) -> None:
 
 async def joined(cell: Cell) -> ExitReason:
     """Wait for the final stop."""
-    while cell.state is not Lifecycle.STOPPED:
+    while cell.state is not _STOPPED:
         slot = cell.system.backend.new_slot()
         cell.cold.joiners.append(slot)
         try:
@@ -429,17 +436,18 @@ def refuse_waiting(cell: Cell) -> None:
 
 def finish(cell: Cell) -> None:
     """The final stop: take the cell out of the tree and tell who waits or watches."""
-    if cell.state is Lifecycle.STOPPED:
+    if cell.state is _STOPPED:
         return
     system = cell.system
     refuse_waiting(cell)
-    cell.transition(Event.STOPPED)
+    cell.transition(_END)
     cell.actor = None
     reason = cell.reason or ExitReason.STOPPED
     parent = cell.parent
     extra = cell.extra
-    if parent is not None and parent.extra is not None:
-        parent.extra.children.pop(cell.label, None)
+    family = None if parent is None else parent.extra
+    if family is not None:
+        family.children.pop(cell.label, None)
     if extra is not None:
         watch.tell_all(cell, extra, reason)
         for slot in extra.joiners:
@@ -447,5 +455,5 @@ def finish(cell: Cell) -> None:
         extra.joiners.clear()
     if system.events_stream.listeners(ActorTerminated):
         system.events_stream.publish(ActorTerminated(cell.path, reason))
-    if parent is not None and parent.extra is not None and parent.extra.supervision is not None:
-        parent.extra.supervision.gone(cell, reason)
+    if family is not None and family.supervision is not None:
+        family.supervision.gone(cell, reason)

@@ -32,6 +32,9 @@ YIELD_EVERY: Final = 64
 """Asks that were answered in place between two checkpoints."""
 
 
+_STOPPED: Final = Lifecycle.STOPPED
+
+
 class _Answered(Envelope):
     """An ask whose handler runs in the asker's own task, and, to be awaited, its answer.
 
@@ -238,11 +241,11 @@ class ActorRef:
             timeout: seconds before the message in processing is cancelled; None for the `shutdown` of its spec.
         """
         cell = self.cell
-        asker = cell.system.asker()
-        cell.system.care.end(cell, ExitReason.STOPPED, timeout)
-        if cell.state is Lifecycle.STOPPED:  # it was idle and owned nothing
+        system = cell.system
+        system.care.end(cell, ExitReason.STOPPED, timeout)
+        if cell.state is _STOPPED:  # it was idle and owned nothing
             return cell.reason or ExitReason.STOPPED
-        if _waits_for(cell, asker):
+        if _waits_for(cell, system.asker()):
             return ExitReason.STOPPED
         return await life.joined(cell)
 

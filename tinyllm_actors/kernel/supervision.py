@@ -31,6 +31,21 @@ __all__ = ["Caretaker", "Supervision"]
 _ENDED: Final = frozenset({Lifecycle.STOPPING, Lifecycle.STOPPED})
 _DEFAULT: Final = Supervisor()
 
+# What every end and every restart asks for; on Python 3.11 a look-up in an enum takes 0.13 µs, a global 0.01.
+_RUNNING: Final = Lifecycle.RUNNING
+_RESTARTING: Final = Lifecycle.RESTARTING
+_STOPPING: Final = Lifecycle.STOPPING
+_STOPPED: Final = Lifecycle.STOPPED
+_RESTART: Final = Event.RESTART
+_STOP: Final = Event.STOP
+_FAILED: Final = ExitKind.FAILED
+_RESUME: Final = Directive.RESUME
+_STOP_CHILD: Final = Directive.STOP
+_ESCALATE: Final = Directive.ESCALATE
+_TEMPORARY: Final = Restart.TEMPORARY
+_TRANSIENT: Final = Restart.TRANSIENT
+_ONE_FOR_ONE: Final = Strategy.ONE_FOR_ONE
+
 
 class Caretaker:
     """Carries out what ends an incarnation or an actor."""
@@ -56,7 +71,7 @@ class Caretaker:
         """The handler, a task or the start of `cell` failed. False if it goes on as if nothing had happened."""
         self.report(cell, error)
         parent = cell.parent
-        if cell.state in _ENDED or cell.state is Lifecycle.RESTARTING:
+        if cell.state in _ENDED or cell.state is _RESTARTING:
             return True  # it is being taken down already
         if parent is None:
             self._system.crash(error)
@@ -73,7 +88,7 @@ class Caretaker:
     def end(self, cell: Cell, reason: ExitReason, patience: float | None = None) -> None:
         """Stop `cell` for good. Returns at once; `life.joined` waits for it."""
         state = cell.state
-        if state is Lifecycle.STOPPING or state is Lifecycle.STOPPED:
+        if state is _STOPPING or state is _STOPPED:
             if reason.kind is ExitKind.KILLED and cell.worker is not None:
                 cell.worker.scope.cancel()
             return
@@ -83,12 +98,12 @@ class Caretaker:
         cell.reason = reason
         cell.attention |= PAUSED
         cell.idle = False
-        cell.transition(Event.STOP)
-        life.refuse_waiting(cell)
+        cell.transition(_STOP)
         actor = cell.actor
         if was_idle and cell.extra is None and actor is not None and not actor.kernel_has_stopped:
-            life.finish(cell)  # nothing of it runs and it owns nothing
+            life.finish(cell)  # nothing of it runs, nothing waits, and it owns nothing
         else:
+            life.refuse_waiting(cell)
             self._system.start_task(_end, cell, reason, 0.0 if reason.kind is ExitKind.KILLED else patience)
 
     def passivate(self, cell: Cell) -> None:
@@ -160,20 +175,20 @@ class Supervision:
             directive = choice(Directive, self.config.decider(cause))
         except Exception as error:  # a supervisor that cannot decide has failed
             directive, cause = Directive.ESCALATE, error
-        if directive is Directive.RESUME and child.actor is not None:
+        if directive is _RESUME and child.actor is not None:
             return False
-        if directive is Directive.STOP:
+        if directive is _STOP_CHILD:
             self._system.care.end(child, ExitReason(ExitKind.FAILED, cause))
-        elif directive is Directive.ESCALATE:
+        elif directive is _ESCALATE:
             self._escalate(child, cause)
         else:
-            self.exited(child, ExitReason(ExitKind.FAILED, cause))
+            self.exited(child, ExitReason(_FAILED, cause))
         return True
 
     def exited(self, child: Cell, reason: ExitReason) -> None:
         """Restart `child`, and whom the strategy says, or let it end."""
         restart = child.spec.options.restart
-        stays_down = restart is Restart.TEMPORARY or (restart is Restart.TRANSIENT and not reason.abnormal)
+        stays_down = restart is _TEMPORARY or (restart is _TRANSIENT and not reason.abnormal)
         if stays_down or self._cell.state in _ENDED:
             self._system.care.end(child, reason)
             return
@@ -188,7 +203,7 @@ class Supervision:
             self._escalate(child, error)
             return
         delay = self._delay(child, reason.cause, now)
-        if self.config.strategy is Strategy.ONE_FOR_ONE:
+        if self.config.strategy is _ONE_FOR_ONE:
             cells = [child]  # without looking at its siblings, of which there may be very many
         else:
             cells = affected(self.config.strategy, list(self._cell.cold.children.values()), child)
@@ -213,13 +228,13 @@ class Supervision:
     def _restart_at_once(self, child: Cell, reason: ExitReason) -> bool:
         """Swap the object of an actor that owns nothing and has no hooks: no task is needed for that."""
         actor = child.actor
-        if child.worker is not None or actor is None or child.state is not Lifecycle.RUNNING:
+        if child.worker is not None or actor is None or child.state is not _RUNNING:
             return False
         if child.extra is not None and child.extra.owns_anything():
             return False
         if actor.kernel_has_stopped or actor.kernel_has_started or not isinstance(child.spec.factory, type):
             return False  # hooks are awaited, and a factory function may make an actor that has some
-        child.transition(Event.RESTART)
+        child.transition(_RESTART)
         try:
             life.make(child)
         except Exception as error:

@@ -184,7 +184,7 @@ class ActorSystem:
             raise ActorStopped(parent.path, "it is stopping, and takes no children")
         name = spec.name if name is None else name
         label = f"{spec.label}-{next(self._names)}" if name is None else check_name(name)
-        cold = parent.cold
+        cold = parent.extra or parent.cold
         children = cold.children
         if label in children:
             raise NameTaken(children[label].path)
@@ -208,12 +208,12 @@ class ActorSystem:
     @staticmethod
     def to_spec(what: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ChildSpec:
         """Return the spec that `what` stands for."""
+        if isinstance(what, type) and issubclass(what, Actor):
+            return what.spec(*args, **kwargs) if args or kwargs else what.spec()
         if isinstance(what, ChildSpec):
             if args or kwargs:
                 raise TypeError(f"{what!r} has its arguments already; pass them to spec(…), or spawn the class")
             return what
-        if isinstance(what, type) and issubclass(what, Actor):
-            return what.spec(*args, **kwargs)
         if not isinstance(what, type) and hasattr(what, "spec"):
             return cast("ChildSpec", what.spec(*args, **kwargs))
         if callable(what):
