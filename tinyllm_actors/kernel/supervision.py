@@ -281,10 +281,21 @@ class Supervision:
             except StartFailed as error:
                 if cell.state is Lifecycle.STARTING:
                     self._system.care.fail(cell, error.cause)
+                if self._given_up():
+                    return
                 continue  # who comes after it may have been left to us
             leave(cell)
             cause = reason.cause if cell is failed else None
             self._system.events_stream.publish(ChildRestarted(cell.path, cell.incarnation, cause))
+
+    def _given_up(self) -> bool:
+        """Whether a restart or an end from further up will take the children, so that none should start now."""
+        above: Cell | None = self._cell
+        while above is not None:
+            if above.state is Lifecycle.RESTARTING or above.state in _ENDED:
+                return True
+            above = above.parent
+        return False
 
     def _escalate(self, child: Cell, error: BaseException) -> None:
         """Fail the supervisor itself. The child that caused it ends with the rest."""
