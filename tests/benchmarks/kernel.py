@@ -40,7 +40,7 @@ def cases(backend: str, floor: Floor, ours: Ours, scale: float) -> list[Case]:
     ask = {"asyncio": 0.65, "uvloop": 0.6, "trio": 0.9}[backend]
     at_once = 1.4 if backend == "trio" else 2.2
     quick_answer = Goal(below=8.0) if backend == "asyncio" else Goal()
-    against = {"tell": {"autogen": 40.0}, "ask": {"pykka": 2.5, "autogen": 15.0}}
+    against: dict[str, dict[str, float]] = {"tell": {"autogen": 40.0}, "ask": {"pykka": 2.5, "autogen": 15.0}}
     if backend == "trio":
         against = {"tell": {}, "ask": {}}
 
