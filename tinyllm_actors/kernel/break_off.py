@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from tinyllm_actors.kernel import life
+from tinyllm_actors.kernel.hooks import abandon, abandon_tasks
 from tinyllm_actors.kernel.lifecycle import ExitReason, Lifecycle
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ async def break_off(root: Cell) -> None:
         await life.joined(root)
     for cell in cells:
         if cell.worker is not None:
-            life.abandon(cell, cell.worker, grace)
-        life.abandon_tasks(cell)
+            abandon(cell, cell.worker, grace)
+        abandon_tasks(cell)
         life.finish(cell)
 
 

@@ -226,11 +226,14 @@ class Cell:
         if self.attention & WAITERS:
             for waiter in self.cold.waiters:
                 if waiter.envelope is ask:
-                    self.cold.waiters.remove(waiter)
-                    waiter.admit()
+                    waiter.withdraw()
                     return
         if self.mailbox:
-            self.attention |= VOIDS
+            if self.attention & WAITERS:  # somebody waits for the room that this ask took
+                drop_done(self.mailbox)
+                self.admit_waiters()
+            else:
+                self.attention |= VOIDS
 
     def keeps_on(self, envelope: Envelope) -> bool:
         """Whether the handler goes on with a message though its asker has left."""
@@ -282,6 +285,16 @@ class Cell:
             if not self.attention & DEDICATED:
                 self.wake()
                 return False
+        return True
+
+    def drop_waiter(self, waiter: Waiter) -> bool:
+        """Take out a sender that does not wait any longer; False if its message is in the mailbox already."""
+        waiters = self.cold.waiters
+        if waiter not in waiters:
+            return False
+        waiters.remove(waiter)
+        if not waiters:
+            self.attention &= ~WAITERS
         return True
 
     def admit_waiters(self) -> None:

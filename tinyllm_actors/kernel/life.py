@@ -7,34 +7,28 @@ processing), cancel, and, should that be swallowed, abandon and say so. Nothing 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from tinyllm_actors.errors import ActorStopped, ForeignCancellation, StartFailed, Unresponsive
+from tinyllm_actors.errors import ActorStopped, StartFailed
 from tinyllm_actors.kernel import behaviour, watch
 from tinyllm_actors.kernel.actor import Actor
 from tinyllm_actors.kernel.cell import LEAVING, PAUSED
 from tinyllm_actors.kernel.dedicated import Runner
 from tinyllm_actors.kernel.deferred import fail_deferred, requeue
-from tinyllm_actors.kernel.envelope import Ask
-from tinyllm_actors.kernel.events import ActorTerminated, Unanswered
+from tinyllm_actors.kernel.events import ActorTerminated
+from tinyllm_actors.kernel.hooks import abandon, abandon_tasks, run_hook
 from tinyllm_actors.kernel.lifecycle import Event, ExitKind, ExitReason, Lifecycle
 from tinyllm_actors.kernel.owned import IdleTimer
 from tinyllm_actors.kernel.restart import Restart, unwrap
 from tinyllm_actors.kernel.restart_job import leave
-from tinyllm_actors.kernel.scheduler import Suspension, Worker, begin, resume
-from tinyllm_actors.kernel.slots import cancelled_from_outside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
     from tinyllm_actors.kernel.cell import Cell
     from tinyllm_actors.kernel.slots import Slot
 
 __all__ = [
-    "abandon",
-    "abandon_tasks",
     "ended",
     "ending",
     "finish",
@@ -132,7 +126,7 @@ async def start_with_hook(cell: Cell) -> None:
             cell.cold.runner = runner = Runner(cell, actor)
             await runner.started()
         else:
-            await _run_hook(cell, math.inf, actor.started)
+            await run_hook(cell, math.inf, actor.started)
     except BaseException as error:
         raise _not_started(cell, error) from error
     if cell.state is not Lifecycle.STARTING:
@@ -154,93 +148,6 @@ def _not_started(cell: Cell, error: BaseException) -> StartFailed:
         raise error
     # A part that did not start is the reason why the whole did not: name the reason, not the chain.
     return StartFailed(cell.path, cause.cause if isinstance(cause, StartFailed) else cause)
-
-
-async def _run_hook(
-    cell: Cell, patience: float, hook: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any
-) -> None:
-    """Run `started()` or `stopped()` in a context of its own, cancelled after `patience` seconds, then abandoned.
-
-    Raises:
-        Unresponsive: it was abandoned.
-        ActorStopped: it was cancelled.
-        ForeignCancellation: what it awaited was cancelled by somebody else.
-        Exception: what the hook raised, or, where that is why it was cancelled, the failure of a child.
-    """
-    system = cell.system
-    context = system.new_context()
-    worker = Worker()
-    worker.task = system.backend.current_task()
-    cell.worker = worker
-    guard = _Guard(cell, worker, patience)
-    try:
-        with worker.scope:  # from the first step on, since scopes that the hook opens must be inside of it
-            try:
-                outcome = context.run(begin, None, hook, *arguments)
-                if type(outcome) is Suspension:
-                    await resume(outcome, context, worker)
-            except anyio.get_cancelled_exc_class():
-                if worker.scope.cancel_called or cancelled_from_outside():
-                    raise
-                raise ForeignCancellation(cell.path) from None
-    finally:
-        guard.cancel()
-        if cell.worker is worker:
-            cell.worker = None
-        cell.notify_quiet()
-    if worker.abandoned:
-        system.backend.forget_interrupt(worker.task)  # which may be the caller's own
-        raise Unresponsive(cell.path, system.grace)
-    if worker.scope.cancelled_caught:
-        if cell.reason is not None and cell.reason.kind is ExitKind.FAILED and cell.reason.cause is not None:
-            raise cell.reason.cause
-        raise ActorStopped(cell.path, "it was cancelled")
-
-
-class _Guard:
-    """Cancels a hook that takes too long, and abandons it if that does not help."""
-
-    def __init__(self, cell: Cell, worker: Worker, patience: float) -> None:
-        self._cell = cell
-        self._worker = worker
-        system = cell.system
-        self._entry = None if patience == math.inf else system.timers.at(system.now() + patience, self)
-
-    def expire(self) -> None:
-        system = self._cell.system
-        if not self._worker.scope.cancel_called:
-            self._worker.scope.cancel()
-            self._entry = system.timers.at(system.now() + system.grace, self)
-        else:
-            abandon(self._cell, self._worker, system.grace)
-
-    def cancel(self) -> None:
-        if self._entry is not None:
-            self._cell.system.timers.cancel(self._entry)
-
-
-def abandon(cell: Cell, worker: Worker, waited: float) -> None:
-    """Give up on a handler that swallows its cancellation: its coroutine is closed when it next runs."""
-    worker.abandoned = True
-    current = cell.current
-    if cell.worker is worker:
-        cell.worker = None
-        cell.current = None
-    if isinstance(current, Ask):
-        current.fail(Unresponsive(cell.path, waited))
-    cell.system.events_stream.publish(Unanswered(cell.path, waited))
-    cell.system.backend.interrupt(worker.task)
-
-
-def abandon_tasks(cell: Cell) -> None:
-    """Give up on the actor's own tasks."""
-    extra = cell.extra
-    if extra is None or not extra.tasks:
-        return
-    tasks, extra.tasks = extra.tasks, set()
-    for task in tasks:
-        task.abandon()
-    cell.system.events_stream.publish(Unanswered(cell.path, cell.system.grace))
 
 
 async def _quiesce(cell: Cell, patience: float) -> None:
@@ -340,7 +247,7 @@ async def _halt(cell: Cell, reason: ExitReason, patience: float, keep_children: 
         await runner.finish(reason, 0.0 if reason.kind is ExitKind.KILLED else shutdown)
     elif actor is not None and actor.kernel_has_stopped and reason.kind is not ExitKind.KILLED and shutdown > 0:
         try:
-            await _run_hook(cell, shutdown, actor.stopped, reason)
+            await run_hook(cell, shutdown, actor.stopped, reason)
         except Exception as error:
             cell.system.care.report(cell, error)
     _drop_owned(cell, reason)

@@ -45,9 +45,7 @@ class Waiter:
 
     def expire(self) -> None:
         """The sender has waited for as long as the mailbox lets it."""
-        waiters = self.cell.cold.waiters
-        if self in waiters:
-            waiters.remove(self)
+        if self.cell.drop_waiter(self):
             self.refuse(MailboxFull(self.cell.path, self.cell.capacity, self.envelope.message))
 
     async def wait(self) -> None:
@@ -68,7 +66,5 @@ class Waiter:
 
     def withdraw(self) -> None:
         """Take the message back, if it is not in the mailbox yet."""
-        waiters = self.cell.cold.waiters
-        if self in waiters:
-            waiters.remove(self)
+        if self.cell.drop_waiter(self):
             self.admit()
