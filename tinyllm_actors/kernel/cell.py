@@ -144,9 +144,6 @@ class Cell:
         return mailbox
 
     def _overflow(self, mailbox: Queue, envelope: Envelope) -> Waiter | None:
-        if self.capacity < 0:
-            self.refuse(envelope, "stopped")
-            return None
         options = self.spec.options.mailbox
         if not self.attention & WAITERS:
             # Looking through a full mailbox at every message is slow; where nothing was withdrawn there is no need.
@@ -303,8 +300,12 @@ class Cell:
         mailbox = self.new_queue() if self.mailbox is None else self.mailbox
         while cold.waiters and len(mailbox) < self.capacity:
             waiter = cold.waiters.popleft()
-            mailbox.append(waiter.envelope)
-            waiter.admit()
+            try:
+                mailbox.append(waiter.envelope)
+            except Exception as error:  # the mailbox's own `priority` failed: that is the sender's business
+                waiter.refuse(error)
+            else:
+                waiter.admit()
         if not cold.waiters:
             self.attention &= ~WAITERS
 

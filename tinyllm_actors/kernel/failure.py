@@ -87,7 +87,7 @@ def _cancelled(cell: Cell, envelope: Envelope) -> None:
 
 def _failed(cell: Cell, envelope: Envelope, error: BaseException) -> None:
     redeliveries = cell.spec.options.on_inflight.redeliveries
-    if redeliveries and not envelope.done:
+    if redeliveries and not envelope.done and cell.capacity >= 0:  # that is, unless it is being stopped
         if envelope.attempt < redeliveries:
             envelope.attempt += 1
             recall(envelope)  # whoever handles it again may answer it as usual

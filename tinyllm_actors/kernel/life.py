@@ -242,6 +242,8 @@ async def _halt(cell: Cell, reason: ExitReason, patience: float, keep_children: 
             task.cancel()
         if not await _quiet_within(cell, cell.system.grace):
             abandon_tasks(cell)
+    if cell.state is Lifecycle.STOPPED:
+        return  # the shutdown was broken off meanwhile, and nobody is left to cancel a hook
     if extra is not None and extra.runner is not None:
         runner, extra.runner = extra.runner, None
         await runner.finish(reason, 0.0 if reason.kind is ExitKind.KILLED else shutdown)

@@ -163,10 +163,6 @@ class PriorityQueue:
         """Take the most urgent, of equals the oldest."""
         return heapq.heappop(self._heap)[2]
 
-    def clear(self) -> None:
-        """Drop everything."""
-        self._heap.clear()
-
     def head(self) -> Envelope:
         """Return the next one and leave it there."""
         return self._heap[0][2]
@@ -227,10 +223,6 @@ class ExpiringQueue:
     def popleft(self) -> Envelope:
         """Take the next one."""
         return self._queue.popleft()
-
-    def clear(self) -> None:
-        """Drop everything."""
-        self._queue.clear()
 
     def arrivals(self) -> Iterator[Envelope]:
         """Return what waits in order of arrival."""

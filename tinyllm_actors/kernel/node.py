@@ -14,7 +14,7 @@ from tinyllm_actors.kernel.restart import Restart
 from tinyllm_actors.kernel.spec import ChildOptions, ChildSpec, DynamicSupervisor
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from tinyllm_actors.kernel.cell import Cell
     from tinyllm_actors.kernel.spec import Supervisor
@@ -120,18 +120,17 @@ class SupervisorNode(Actor):
         else:
             envelope.receiver.system.dead_letter(envelope.receiver, envelope, "unknown")
 
-    async def stream(self, message: Any) -> AsyncGenerator[Any, None]:
+    async def produce(self, message: Any, emit: Callable[[Any], Awaitable[None]]) -> None:
         """Refuse it."""
         await self.receive(message)
-        for nothing in ():
-            yield nothing
 
 
 async def _restarted(child: Cell) -> bool:
     """Start a child that its halted supervisor kept; False if it was stopped for good meanwhile."""
     if child.state is Lifecycle.RESTARTING:
         await life.start(child)
-        siblings = child.parent.cold.children if child.parent is not None else {}
+        assert child.parent is not None
+        siblings = child.parent.cold.children
         siblings[child.label] = siblings.pop(child.label)  # the dictionary is the start order
         return True
     if life.ended(child):

@@ -28,7 +28,7 @@ __all__ = ["IdleTimer", "OwnedTask", "OwnedTimer"]
 class OwnedTimer:
     """Sends a message to its own actor, once or at each period."""
 
-    __slots__ = ("cell", "entry", "incarnation", "message", "name", "period", "tick", "when")
+    __slots__ = ("cell", "entry", "message", "name", "period", "tick", "when")
 
     def __init__(self, cell: Cell, name: str, delay: float, message: object, period: float | None) -> None:
         self.cell = cell
@@ -36,7 +36,6 @@ class OwnedTimer:
         self.message = message
         self.period = period
         self.tick: Tick | None = None  # the last message that was sent
-        self.incarnation = cell.incarnation
         self.when = cell.system.now() + delay
         self.entry: Entry = cell.system.timers.at(self.when, self)
 
@@ -49,8 +48,6 @@ class OwnedTimer:
     def expire(self) -> None:
         """Send the message and, if periodic, set the next one on the original grid, skipping what was missed."""
         cell = self.cell
-        if cell.incarnation != self.incarnation:
-            return
         if self.period is not None:
             missed = (cell.system.now() - self.when) // self.period
             self.when += self.period * (missed + 1)

@@ -70,20 +70,15 @@ class Caretaker:
     def fail(self, cell: Cell, error: BaseException) -> bool:
         """The handler, a task or the start of `cell` failed. False if it goes on as if nothing had happened."""
         self.report(cell, error)
-        parent = cell.parent
         if cell.state in _ENDED or cell.state is _RESTARTING:
             return True  # it is being taken down already
-        if parent is None:
-            self._system.crash(error)
-            return True
-        return self.supervision(parent).failed(cell, error)
+        assert cell.parent is not None  # the root has no handlers
+        return self.supervision(cell.parent).failed(cell, error)
 
     def leave(self, cell: Cell, reason: ExitReason) -> None:
         """`cell` asked to stop; its supervisor restarts it if it is permanent."""
-        parent = cell.parent
-        if parent is None or cell.state in _ENDED:
-            return
-        self.supervision(parent).exited(cell, reason)
+        assert cell.parent is not None
+        self.supervision(cell.parent).exited(cell, reason)
 
     def end(self, cell: Cell, reason: ExitReason, patience: float | None = None) -> None:
         """Stop `cell` for good. Returns at once; `life.joined` waits for it."""
@@ -108,8 +103,6 @@ class Caretaker:
 
     def passivate(self, cell: Cell) -> None:
         """End the incarnation of an idle actor; the next message starts another."""
-        if cell.state is not Lifecycle.RUNNING or not cell.idle:
-            return
         cell.transition(Event.PASSIVATE)
         cell.attention |= PAUSED
         cell.idle = False

@@ -132,11 +132,17 @@ class ActorSystem:
     ) -> bool | None:
         assert self._house is not None
         self._open = False
-        with anyio.CancelScope(shield=True):
-            with anyio.move_on_after(self.shutdown_timeout):
-                self.care.end(self._root, ExitReason.SHUTDOWN)
-                await life.joined(self._root)
-            await break_off(self._root)
+        try:
+            with anyio.CancelScope(shield=True):
+                try:
+                    with anyio.move_on_after(self.shutdown_timeout):
+                        self.care.end(self._root, ExitReason.SHUTDOWN)
+                        await life.joined(self._root)
+                finally:
+                    await break_off(self._root)
+        except BaseException as hurried:  # a second Ctrl-C: no shield holds it
+            await self._house.close(type(hurried), hurried, hurried.__traceback__)
+            raise
         return await self._house.close(kind, error, traceback)
 
     # --- spawning ----------------------------------------------------------------------------------
