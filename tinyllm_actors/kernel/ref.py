@@ -179,7 +179,9 @@ class ActorRef:
         if cell.plain and cell.idle and system.scheduler.inline_depth < MAX_INLINE:
             deadline = NEVER if asker is None else asker.deadline
             if timeout is not None:
-                deadline = min(deadline, system.now() + timeout)
+                until = system.now() + timeout
+                if until < deadline:
+                    deadline = until
             return self._answer_now(cell, message, deadline)
         ask = Ask(message, cell, asker, timeout)
         cell.post(ask)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio
@@ -114,7 +115,9 @@ _NEXT_ITERATION: Final = _NextIteration()
 class _AsyncioBackend:
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
-        self.now = loop.time
+        # What the loop's method calls, without the call, unless the loop has a clock of its own.
+        standard = type(loop).time is asyncio.BaseEventLoop.time and "time" not in vars(loop)
+        self.now = time.monotonic if standard else loop.time
         self.new_slot = _AsyncioSlot
         self.new_future = loop.create_future
 
