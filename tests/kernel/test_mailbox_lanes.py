@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from tinyllm_actors.errors import ActorFailed, ActorStopped, MessageDiscarded
+from tinyllm_actors.errors import ActorFailed, ActorStopped, MailboxFull, MessageDiscarded
 from tinyllm_actors.kernel import (
     Actor,
     ActorSystem,
@@ -17,6 +17,7 @@ from tinyllm_actors.kernel import (
     Supervisor,
     Terminated,
 )
+from tinyllm_actors.kernel.cell import WAITERS
 from tinyllm_actors.kernel.envelope import Signal
 from tinyllm_actors.testing import Puppet
 
@@ -125,6 +126,39 @@ async def test_rule_2_tombstones_free_room_in_a_priority_mailbox() -> None:
             await desk.ref.ask(7)
         await desk.ref.tell(8)
         assert await desk.work() == [8]
+
+
+async def test_rule_2_an_asker_that_leaves_lets_a_blocked_sender_in() -> None:
+    """At once, though the handler holds its message for long."""
+    async with ActorSystem() as system:
+        desk = await Desk.open(system, Mailbox(capacity=1))
+        async with anyio.create_task_group() as tasks:
+            leaver = anyio.CancelScope()
+
+            async def leave() -> None:
+                with leaver:
+                    await desk.ref.ask("leaves")
+
+            tasks.start_soon(leave)
+            while not desk.ref.cell.mailbox:
+                await anyio.lowlevel.checkpoint()
+            tasks.start_soon(desk.ref.tell, "blocked")
+            while not desk.ref.cell.cold.waiters:
+                await anyio.lowlevel.checkpoint()
+            leaver.cancel()
+        assert await desk.work() == ["blocked"]
+
+
+@pytest.mark.virtual_time
+async def test_rule_2_senders_that_gave_up_block_nobody() -> None:
+    """When the last blocked sender is too late, and room comes, the next one does not wait."""
+    async with ActorSystem() as system:
+        desk = await Desk.open(system, Mailbox(capacity=1, block_timeout=5.0))
+        await desk.ref.tell("first")
+        with pytest.raises(MailboxFull):
+            await desk.ref.tell("too late")
+        assert not desk.ref.cell.attention & WAITERS
+        assert await desk.work() == ["first"]
 
 
 # --- the control lane -----------------------------------------------------------------------------
