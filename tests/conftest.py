@@ -69,6 +69,14 @@ class _QuietExamples:
             structlog.reset_defaults()
 
 
+@pytest.fixture(autouse=True)
+def _unconfigured_log() -> Iterator[None]:
+    """Let no test see what another made of structlog."""
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register what holds for the package's examples too: the hooks of this file are for the tests below it only."""
     config.pluginmanager.register(_QuietExamples())

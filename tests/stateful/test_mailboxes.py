@@ -349,6 +349,7 @@ def compare(model: Model, bench: Bench, handled: list[int], discarded: list[tupl
     assert sorted(discarded) == expected, when
 
 
+@pytest.mark.timeout(600)
 @settings(max_examples=20 * settings().max_examples)  # 2,000 in CI
 @given(programs())
 def test_rule_02_mailboxes_behave_as_their_model(program: Program) -> None:

@@ -343,6 +343,7 @@ async def step(system: ActorSystem, model: Model, kind: str, number: int) -> boo
     return True
 
 
+@pytest.mark.timeout(600)
 @settings(max_examples=20 * settings().max_examples)  # 2,000 in CI
 @given(programs())
 def test_rule_09_trees_behave_as_their_model(program: Program) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
-
-import structlog
 
 from tinyllm_actors.errors import ActorError, FunctionFailed
 from tinyllm_actors.function.compose.cache_key import default_key
@@ -197,9 +196,12 @@ class Cache(Composite):
 
     def _complain(self, event: str, error: Exception) -> None:
         # A cache that does not work makes calls slower, not wrong, so it is no failure of theirs.
-        structlog.get_logger("tinyllm_actors.function").warning(
-            event, actor=self.context.path, error=f"{type(error).__name__}: {error}"
-        )
+        import structlog  # the actor system has imported it by now
+
+        with contextlib.suppress(Exception):  # a log that cannot be written is no failure of theirs either
+            structlog.get_logger("tinyllm_actors.function").warning(
+                event, actor=self.context.path, error=f"{type(error).__name__}: {error}"
+            )
 
     async def flow(self, arguments: dict[str, Any], outlet: Outlet) -> Any:
         """Answer a stream, or a call whose key or input is wrong."""
