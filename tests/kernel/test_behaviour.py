@@ -336,7 +336,7 @@ async def test_a_trace_tells_of_each_message() -> None:
             ("int", "returned", None),
         ]
         assert all(record.path == "traced" and record.message_id > 0 for record in found)
-        assert found[2].duration >= 0.01
+        assert found[2].duration >= 0.005  # uvloop looks at the clock once in a round, and in milliseconds
         assert not any("hello" in repr(record) for record in found)
         await ref.ask("after")
         assert records.receive_nowait() is None
