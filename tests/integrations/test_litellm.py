@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import importlib.util
 import subprocess
 import sys
+import threading
+import warnings
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -281,6 +284,56 @@ async def test_an_error_in_the_readers_block_is_the_readers() -> None:
                 await anext(events)
                 raise LookupError("mine")
         await server.wait_closed_connection(1.0)
+
+
+async def test_a_call_that_is_cancelled_while_its_request_is_written_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What litellm makes in its thread for a caller who has left is awaited or dropped without a warning."""
+    async with FaultServer(b.hang()) as server, opened(server) as model:
+        writing, go_on = threading.Event(), threading.Event()
+        module: Any = importlib.import_module("litellm.main")
+        completion = module.completion
+
+        def slowly(*arguments: Any, **more: Any) -> Any:
+            writing.set()
+            go_on.wait(5)
+            return completion(*arguments, **more)
+
+        monkeypatch.setattr(module, "completion", slowly)
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(model.complete, REQUEST)
+                assert await anyio.to_thread.run_sync(writing.wait, 5)
+                tasks.cancel_scope.cancel()
+                go_on.set()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert [str(warning.message) for warning in caught if "never awaited" in str(warning.message)] == []
+
+
+async def test_a_stream_that_opens_as_its_caller_leaves_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that nobody was there to take is closed, not left to the garbage collector."""
+    closed = threading.Event()
+
+    class Stream:
+        async def aclose(self) -> None:
+            closed.set()
+
+    async def opens_in_spite_of_it(**_: Any) -> Stream:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            return Stream()
+        raise AssertionError("nobody left")
+
+    async with FaultServer() as server, opened(server, idle_timeout=0.05) as model:
+        monkeypatch.setattr(litellm(), "acompletion", opens_in_spite_of_it)
+        with pytest.raises(errors.ModelTimeout):
+            async with model.stream(REQUEST) as events:
+                await anext(events)
+        assert closed.is_set()
 
 
 async def test_a_cancellation_inside_litellm_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:

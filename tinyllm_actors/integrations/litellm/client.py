@@ -7,12 +7,20 @@ who has a deadline and a back-off, is not asked. This client fails instead, and 
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import sys
-from typing import Any
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["make_client", "takes_client"]
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = ["SENDING", "make_client", "takes_client"]
+
+SENDING: ContextVar[asyncio.Event | None] = ContextVar("SENDING", default=None)
+"""Set when the request of this call goes out."""
 
 # Of the providers of litellm 1.106 that have chat models, these want a client of OpenAI's SDK, or of Azure's.
 _SDK = frozenset({"azure", "azure_text", "text-completion-inception", "text-completion-openai"})
@@ -31,7 +39,26 @@ def make_client(ssl_verify: object = None) -> Any:
         ssl_verify: litellm's option of that name: a file of certificates, an `SSLContext`, or False.
     """
     module = importlib.import_module("litellm.llms.custom_httpx.http_handler")
+    httpx: Any = importlib.import_module("httpx")
     base: Any = module.AsyncHTTPHandler
+
+    class WholeStream(httpx.AsyncByteStream):
+        """A body that tells of a lost connection behind what had arrived, which aiohttp would throw away."""
+
+        def __init__(self, body: Any) -> None:
+            self._body = body
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            try:
+                async for piece in self._body:
+                    yield piece
+            except httpx.TransportError:
+                if left := _unread(self._body):
+                    yield left
+                raise
+
+        async def aclose(self) -> None:
+            await self._body.aclose()
 
     class OneShotHandler(base):
         """litellm's handler with one client, where litellm makes another for a second try."""
@@ -44,6 +71,21 @@ def make_client(ssl_verify: object = None) -> Any:
             self.made = True
             return base.create_client(self, *arguments, **more)
 
+        async def post(self, *arguments: Any, **more: Any) -> Any:
+            if (sending := SENDING.get()) is not None:
+                sending.set()
+            response = await base.post(self, *arguments, **more)
+            if more.get("stream"):
+                response.stream = WholeStream(response.stream)
+            return response
+
     handler = OneShotHandler(ssl_verify=ssl_verify)
     handler.client.follow_redirects = False
     return handler
+
+
+def _unread(body: Any) -> bytes:
+    """Return what aiohttp has received of a body and not handed out; nothing where it keeps that elsewhere."""
+    body = getattr(body, "_stream", body)  # httpx puts a stream of its own around the transport's
+    content = getattr(getattr(body, "_aiohttp_response", None), "content", None)
+    return b"".join(getattr(content, "_buffer", None) or ())[getattr(content, "_buffer_offset", 0) :]

@@ -15,7 +15,7 @@ import msgspec
 from tinyllm_actors.errors import ConfigurationError, MalformedResponse, ModelTimeout, ModelUnavailable, UnknownModel
 from tinyllm_actors.integrations._asyncio_bridge import acquire_bridge
 from tinyllm_actors.integrations.litellm import residue
-from tinyllm_actors.integrations.litellm.client import make_client, takes_client
+from tinyllm_actors.integrations.litellm.client import SENDING, make_client, takes_client
 from tinyllm_actors.integrations.litellm.failures import failure_of
 from tinyllm_actors.integrations.litellm.loading import load, observed, unobserved
 from tinyllm_actors.integrations.litellm.names import capabilities_of, check_credential, provider_of
@@ -41,6 +41,8 @@ __all__ = ["LiteLLMModel", "from_name"]
 _PREFIX = "litellm/"
 FAREWELL = 5.0
 """How long what follows the end of an answer (the tokens) may take, in seconds."""
+_WRITING = 1.0
+"""How long litellm may take to write a request, or to give one up, that nobody waits for any more, in seconds."""
 _TURNS = 50
 """Turns of the loop in which the calls under way take note that the model is closed."""
 
@@ -238,8 +240,22 @@ class LiteLLMModel(ChatModel):
         raise failure
 
     async def _ask(self, arguments: dict[str, Any]) -> Any:
-        with unobserved(self._litellm):
-            return await self._patiently(self._litellm.acompletion(**arguments))
+        if self._client is None:
+            with unobserved(self._litellm):
+                return await self._patiently(self._litellm.acompletion(**arguments))
+        sending = asyncio.Event()
+        token = SENDING.set(sending)
+        try:
+            with unobserved(self._litellm):
+                task = asyncio.create_task(self._litellm.acompletion(**arguments))
+            task.add_done_callback(_hear_out)
+        finally:
+            SENDING.reset(token)
+        try:
+            return await self._patiently(asyncio.shield(task))
+        except BaseException:
+            await _stop(task, sending)
+            raise
 
     async def _patiently(self, answer: Awaitable[Any]) -> Any:
         # A reader may come back to its stream after the model was closed.
@@ -332,6 +348,32 @@ def from_name(name: str, options: Mapping[str, object]) -> LiteLLMModel:
         raise UnknownModel(f"{name!r} names no model; write it as 'provider/model', such as 'openai/gpt-4o-mini'")
     check_options(options)  # before one of them meets an argument of the same name
     return LiteLLMModel(model, **cast("dict[str, Any]", options))
+
+
+async def _stop(task: asyncio.Task[Any], sending: asyncio.Event) -> None:
+    """Cancel a call, but not while litellm writes the request in a thread: what comes of it would never be awaited.
+
+    The call may have succeeded at the moment in which its caller left: then its stream is closed.
+    """
+    with anyio.CancelScope(shield=True):
+        if not task.done():
+            sent = asyncio.create_task(sending.wait())
+            try:
+                await asyncio.wait([task, sent], timeout=_WRITING, return_when=asyncio.FIRST_COMPLETED)
+            finally:  # across threads a second cancellation gets through the shield
+                sent.cancel()
+                task.cancel()
+            await asyncio.wait([task], timeout=_WRITING)
+        if task.done() and not task.cancelled() and task.exception() is None:
+            answer = task.result()
+            if hasattr(answer, "aclose"):
+                await answer.aclose()
+
+
+def _hear_out(task: asyncio.Task[Any]) -> None:
+    """Take note of a failure, so that asyncio does not report it where nobody is left to."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _tidied(completion: Completion, usage: Usage | None) -> Completion:
