@@ -37,6 +37,7 @@ TinyLLMError
 ├── ToolError                      a tool call failed; the model is told
 │   ├── UnknownTool                the model asked for a tool that it was not given
 │   ├── InvalidArguments           the arguments do not fit the tool's schema
+│   ├── ToolDenied                 a person did not allow the call
 │   ├── ToolTimeout                the tool took too long (also a TimeoutError)
 │   └── ToolRetry                  raised by a tool: the model should try again, differently
 ├── FunctionFailed                 `unwrap()` of an error dictionary; `.result` is the dictionary
@@ -89,6 +90,7 @@ __all__ = [
     "StreamInterrupted",
     "SystemClosed",
     "TinyLLMError",
+    "ToolDenied",
     "ToolError",
     "ToolRetry",
     "ToolTimeout",
@@ -450,6 +452,10 @@ class UnknownTool(ToolError):
 
 class InvalidArguments(ToolError):
     """The arguments do not fit the tool's schema."""
+
+
+class ToolDenied(ToolError):
+    """A person did not allow the call, or was not asked; it did not run."""
 
 
 class ToolTimeout(ToolError, TimeoutError):

@@ -18,6 +18,7 @@ If a function is only called by your own code, it needs no tool.
 ```
 """
 
+from tinyllm_actors.tool.approval import ApprovalRequest, Decision
 from tinyllm_actors.tool.context import ToolContext
 from tinyllm_actors.tool.decorator import tool
 from tinyllm_actors.tool.definition import Tool
@@ -26,6 +27,8 @@ from tinyllm_actors.tool.outcome import ToolFinished, ToolOutcome, ToolProgress,
 from tinyllm_actors.tool.toolkit import Toolkit, ToolkitFunction
 
 __all__ = [
+    "ApprovalRequest",
+    "Decision",
     "Tool",
     "ToolContext",
     "ToolFinished",

@@ -9,21 +9,28 @@ from typing import TYPE_CHECKING, Any
 from tinyllm_actors.errors import ToolError
 from tinyllm_actors.function import Function
 from tinyllm_actors.kernel import ChildOptions, Restart
+from tinyllm_actors.tool.approval import check_decision, decided_arguments
 from tinyllm_actors.tool.context import ToolContext
+from tinyllm_actors.tool.result import cut_result, render_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tinyllm_actors.tool.approval import Decision
     from tinyllm_actors.tool.definition import Tool
 
-__all__ = ["ToolFunction"]
+__all__ = ["MAX_FULL_CHARS", "ToolFunction"]
+
+MAX_FULL_CHARS = 10_000_000
+"""Characters of a result that are kept beside what the model sees."""
 
 
 class ToolFunction(Function):
     """Runs a `Tool`: a Function whose input is the model's JSON text and whose output is text for the model.
 
-    Its arguments are `arguments` (JSON text) and, optionally, `call_id` and `report`; its output is
-    `{"content": text}`.
+    Its arguments are `arguments` (JSON text) and, optionally, `call_id`, `idempotency_key`, `decision` (a `Decision`)
+    and `report`; its output is `{"content": text}`, and the whole text as `full` if that was cut. A call that needs
+    approval runs only with a decision that gives it.
     """
 
     options = ChildOptions(restart=Restart.TRANSIENT, shutdown=1.0)
@@ -35,11 +42,18 @@ class ToolFunction(Function):
 
     def _validate_input(self, arguments: dict[str, Any]) -> dict[str, Any]:
         # The tool's own schema is the input validator, so that a bad call fails in INPUT_VALIDATION.
-        values = self._tool.validate(arguments.get("arguments", ""))
-        return {"values": values, **{key: arguments[key] for key in ("call_id", "report") if key in arguments}}
+        rest = dict(arguments)
+        decision: Decision | None = rest.pop("decision", None)
+        values = self._tool.validate(decided_arguments(rest.pop("arguments", ""), decision))
+        check_decision(self._tool, values, decision)
+        return {"values": values, **rest}
 
     async def run(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, values: dict[str, Any], call_id: str = "", report: Callable[[object], None] | None = None
+        self,
+        values: dict[str, Any],
+        call_id: str = "",
+        idempotency_key: str = "",
+        report: Callable[[object], None] | None = None,
     ) -> dict[str, str]:
         """Call the function; failures other than bad arguments are tried again, as often as the tool allows."""
         deadline = self.context.deadline
@@ -48,6 +62,7 @@ class ToolFunction(Function):
             context = ToolContext(
                 call_id=call_id,
                 attempt=attempt,
+                idempotency_key=idempotency_key,
                 deadline=None if deadline == math.inf else deadline,
                 user_id=self.user_id,
                 session_id=self.session_id,
@@ -55,10 +70,17 @@ class ToolFunction(Function):
             if report is not None:
                 context = replace(context, report=report)
             try:
-                return {"content": self._tool.render(await self._tool.call(values, context))}
+                return self._output(await self._tool.call(values, context))
             except ToolError:  # the model is to do better, or there is no time left
                 raise
             except Exception:
                 if attempt > self._tool.retries:
                     raise
             attempt += 1
+
+    def _output(self, result: object) -> dict[str, str]:
+        full = render_result(result)
+        content = cut_result(full, self._tool.max_result_chars)
+        if content is full:
+            return {"content": content}
+        return {"content": content, "full": cut_result(full, MAX_FULL_CHARS)}

@@ -69,7 +69,7 @@ class Tool(Generic[P, R_co]):
     retries: int = 0
     idempotent: bool = False
     sequential: bool = False
-    requires_approval: bool = False
+    requires_approval: bool | Callable[[dict[str, Any]], bool] = False
     max_result_chars: int = DEFAULT_MAX_RESULT_CHARS
     strict: bool = False
     threaded: bool = True

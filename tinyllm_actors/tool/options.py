@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from tinyllm_actors.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = ["DEFAULT_MAX_RESULT_CHARS", "DEFAULT_TIMEOUT", "ToolOptions", "check_options"]
 
@@ -31,7 +31,9 @@ class ToolOptions(TypedDict, total=False):
             default. If in doubt, False.
         sequential: never run beside other calls of the same turn; False by default. True for tools that share state
             such as a working directory or a browser.
-        requires_approval: a person decides before it runs; False by default.
+        requires_approval: a person decides before it runs; False by default. A function of the validated arguments,
+            by their names in Python, decides for each call: it is quick, changes nothing, and answers True or False;
+            if it raises, a person is asked.
         max_result_chars: characters of a result that the model sees, the note on what was cut included; 40,000 by
             default.
         strict: refuse `"3"` where a number is wanted, instead of reading it as 3; False by default, as models often
@@ -44,7 +46,7 @@ class ToolOptions(TypedDict, total=False):
     retries: int
     idempotent: bool
     sequential: bool
-    requires_approval: bool
+    requires_approval: bool | Callable[[dict[str, Any]], bool]
     max_result_chars: int
     strict: bool
     threaded: bool
@@ -63,6 +65,8 @@ def check_options(tool: str, options: Mapping[str, object]) -> None:
             fits, wanted = _is_count(value, least=0), "a whole number, 0 or more"
         elif option == "max_result_chars":
             fits, wanted = _is_count(value, least=1), "a whole number, 1 or more"
+        elif option == "requires_approval":
+            fits, wanted = isinstance(value, bool) or callable(value), "True, False, or a function of the arguments"
         else:
             fits, wanted = isinstance(value, bool), "True or False"
         if not fits:

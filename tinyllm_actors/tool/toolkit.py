@@ -13,6 +13,7 @@ from tinyllm_actors.errors import ConfigurationError
 from tinyllm_actors.function import Call, Function
 from tinyllm_actors.kernel import Supervisor
 from tinyllm_actors.tool.actor import ToolFunction
+from tinyllm_actors.tool.approval import ApprovalRequest, decided_arguments, needs_approval
 from tinyllm_actors.tool.definition import Tool
 from tinyllm_actors.tool.outcome import ToolFinished, ToolOutcome, ToolProgress, ToolRequest, ToolStarted
 
@@ -63,6 +64,43 @@ class Toolkit:
     def spec(self) -> ChildSpec:
         """Return how to make the actor that runs these tools."""
         return ToolkitFunction.spec(self).named(self.name)
+
+    def approvals(self, calls: Iterable[ToolRequest], *, expires_at: float | None = None) -> list[ApprovalRequest]:
+        """Return a question for each of these calls that a person has to decide on, in their order.
+
+        Calls that carry a decision need no other, and calls that will be refused anyway (no such tool, arguments that
+        do not fit) need none. Nothing runs but `requires_approval`, where it is a function.
+
+        ```python
+        >>> from tinyllm_actors import Toolkit, tool
+        >>> from tinyllm_actors.tool import ToolRequest
+        >>> @tool(requires_approval=lambda arguments: arguments["amount"] > 100)
+        ... def pay(amount: int) -> str:
+        ...     '''Pay.'''
+        ...     return "paid"
+        >>> calls = [ToolRequest("a", "pay", '{"amount": 5}'), ToolRequest("b", "pay", '{"amount": 500}')]
+        >>> [question.call_id for question in Toolkit([pay]).approvals(calls)]
+        ['b']
+
+        ```
+
+        Args:
+            calls: as a model asked for them.
+            expires_at: when the questions are no longer open, in seconds of Unix time.
+        """
+        return [
+            ApprovalRequest(
+                call_id=call.call_id,
+                name=call.name,
+                arguments=call.arguments,
+                description=tool.description,
+                expires_at=expires_at,
+            )
+            for call in calls
+            if call.decision is None
+            and (tool := self.tools.get(call.name)) is not None
+            and needs_approval(tool, call.arguments)
+        ]
 
     def __len__(self) -> int:
         return len(self.tools)
@@ -133,12 +171,10 @@ class ToolkitFunction(Function):
 
     async def _run_one(self, call: ToolRequest, emit: Callable[[Any], Awaitable[None]] | None) -> ToolOutcome:
         if emit is not None:
-            await emit(ToolStarted(call.call_id, call.name, call.arguments))
+            await emit(ToolStarted(call.call_id, call.name, decided_arguments(call.arguments, call.decision)))
         tool = self._toolkit.tools.get(call.name)
         if tool is None:
             outcome = self._refusal(call, "UnknownTool", self._unknown(call.name))
-        elif tool.requires_approval:
-            outcome = self._refusal(call, "ToolDenied", f"tool {tool.name!r} needs a person's approval; nobody gave it")
         else:
             outcome = await self._run_tool(tool, call, emit)
         if emit is not None:
@@ -153,7 +189,12 @@ class ToolkitFunction(Function):
             free.pop()
         ref = free.pop() if free else await self._spawn(tool, None)
         bound = None if tool.timeout is None else (tool.timeout + self._toolkit.slack) * (tool.retries + 1)
-        arguments: dict[str, Any] = {"arguments": call.arguments, "call_id": call.call_id}
+        arguments: dict[str, Any] = {
+            "arguments": call.arguments,
+            "call_id": call.call_id,
+            "idempotency_key": call.idempotency_key,
+            "decision": call.decision,
+        }
         try:
             if emit is None:
                 result = await ref.within(bound)(**arguments)
@@ -164,7 +205,8 @@ class ToolkitFunction(Function):
             raise
         if result["status"] == "success":
             free.append(ref)
-            return ToolOutcome(call.call_id, call.name, result["output"]["content"])
+            output = result["output"]
+            return ToolOutcome(call.call_id, call.name, output["content"], full=output.get("full"))
         if result["error"]["type"] in {"AskTimeout", "Unresponsive"}:
             self.context.start_task(ref.kill, name=f"replace {tool.name}")  # it swallows its cancellation
         else:
