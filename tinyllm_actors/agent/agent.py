@@ -22,7 +22,7 @@ from tinyllm_actors.llm import (
     UserMessage,
 )
 from tinyllm_actors.memory import BufferMemory
-from tinyllm_actors.tool import ToolFinished, Toolkit, ToolRequest
+from tinyllm_actors.tool import ListTools, ToolFinished, Toolkit, ToolRequest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.function import FunctionRef, Result
     from tinyllm_actors.llm import ChatModel, Completion, Message
     from tinyllm_actors.llm.messages import ContentPart
-    from tinyllm_actors.tool import Tool, ToolOutcome
+    from tinyllm_actors.tool import Tool, ToolOutcome, ToolSource
 
 __all__ = ["Agent"]
 
@@ -52,7 +52,7 @@ class Agent(Function):
         model: a model, or a name such as `"openai/gpt-4o-mini"` or `"local"`.
         model_options: for the adapter (`api_key`, `api_base`, `temperature` …).
         system_role: standing instructions.
-        tools: functions, tools or toolkits that the model may use.
+        tools: functions, tools, toolkits or sources of tools that the model may use.
         memory: the spec of a `Memory`, or a reference to one that is shared; left out, the newest 100 messages.
         max_steps: model calls that one run may make.
         tool_retries: how often the model may repeat the same calls with the same results before it has to answer
@@ -77,7 +77,7 @@ class Agent(Function):
         model: str | ChatModel,
         model_options: Mapping[str, Any] | None = None,
         system_role: str = DEFAULT_SYSTEM_ROLE,
-        tools: Iterable[Tool[..., Any] | Toolkit | Callable[..., Any]] | Toolkit = (),
+        tools: Iterable[Tool[..., Any] | Toolkit | ToolSource | Callable[..., Any]] | Toolkit = (),
         memory: ChildSpec | ActorRef | None = None,
         max_steps: int = 25,
         tool_retries: int = 3,
@@ -107,9 +107,7 @@ class Agent(Function):
         self._system = SystemMessage(system_role) if system_role else None
         self._max_steps = max_steps
         self._tool_retries = tool_retries
-        self._schemas = [
-            ToolSchema(tool.name, tool.description, tool.parameters, tool.strict) for tool in tools.tools.values()
-        ]
+        self._schemas = _schemas(tools.tools.values())
         self._llm: FunctionRef | None = None
         self._memory: FunctionRef | None = None
         self._toolkit: FunctionRef | None = None
@@ -124,7 +122,7 @@ class Agent(Function):
             self._memory = cast("FunctionRef", self._memory_source)
         else:
             self._memory = await context.spawn(self._memory_source, name="memory")
-        if len(self._toolkit_definition):
+        if self._toolkit_definition:
             self._toolkit = await context.spawn(self._toolkit_definition, name="toolkit")
         self._llm = await context.spawn(self._llm_spec, name="llm")
         await super().started()
@@ -177,6 +175,8 @@ class Agent(Function):
     async def _think(self, turn: _Turn, with_tools: bool, emit: Callable[[Any], Awaitable[None]] | None) -> Completion:
         """Call the model once."""
         assert self._llm is not None
+        if self._toolkit is not None and self._toolkit_definition.sources:  # whose tools may have changed
+            self._schemas = _schemas(await self._toolkit.ask(ListTools()))
         head: list[Message] = [] if self._system is None else [self._system]
         request = ChatRequest(messages=[*head, *turn.history, *turn.said], tools=self._schemas if with_tools else ())
         llm = self._llm.within(None)  # bounded by its idle time-out
@@ -221,6 +221,10 @@ class Agent(Function):
         """Add messages to the memory and return what it shows."""
         assert self._memory is not None
         return unwrap(await self._memory(messages=messages))["memories"]
+
+
+def _schemas(tools: Iterable[Tool[..., Any]]) -> list[ToolSchema]:
+    return [ToolSchema(tool.name, tool.description, tool.parameters, tool.strict) for tool in tools]
 
 
 class _Turn:

@@ -24,11 +24,13 @@ from tinyllm_actors.tool.decorator import tool
 from tinyllm_actors.tool.definition import Tool
 from tinyllm_actors.tool.options import ToolOptions
 from tinyllm_actors.tool.outcome import ToolFinished, ToolOutcome, ToolProgress, ToolRequest, ToolStarted
+from tinyllm_actors.tool.source import ListTools, ToolsChanged, ToolSource, topic
 from tinyllm_actors.tool.toolkit import Toolkit, ToolkitFunction
 
 __all__ = [
     "ApprovalRequest",
     "Decision",
+    "ListTools",
     "Tool",
     "ToolContext",
     "ToolFinished",
@@ -36,8 +38,11 @@ __all__ = [
     "ToolOutcome",
     "ToolProgress",
     "ToolRequest",
+    "ToolSource",
     "ToolStarted",
     "Toolkit",
     "ToolkitFunction",
+    "ToolsChanged",
     "tool",
+    "topic",
 ]

@@ -16,6 +16,7 @@ from tinyllm_actors.tool.actor import ToolFunction
 from tinyllm_actors.tool.approval import ApprovalRequest, decided_arguments, needs_approval
 from tinyllm_actors.tool.definition import Tool
 from tinyllm_actors.tool.outcome import ToolFinished, ToolOutcome, ToolProgress, ToolRequest, ToolStarted
+from tinyllm_actors.tool.source import ListTools, ToolsChanged, ToolSource, merge_tools, topic
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -32,7 +33,7 @@ class Toolkit:
     """Tools with distinct names, as an agent gets them.
 
     Args:
-        tools: tools, functions, or other toolkits.
+        tools: tools, functions, other toolkits, or sources of tools that are known only at run time.
         name: what it is called in the log.
         max_concurrency: calls of one turn that run at the same time. If in doubt, leave it.
         slack: seconds beyond a tool's own time-out after which its actor counts as stuck and is replaced.
@@ -43,7 +44,7 @@ class Toolkit:
 
     def __init__(
         self,
-        tools: Iterable[Tool[..., Any] | Toolkit | Callable[..., Any]],
+        tools: Iterable[Tool[..., Any] | Toolkit | ToolSource | Callable[..., Any]],
         *,
         name: str = "Toolkit",
         max_concurrency: int = 8,
@@ -55,7 +56,13 @@ class Toolkit:
         self.max_concurrency = max_concurrency
         self.slack = slack
         self.tools: dict[str, Tool[..., Any]] = {}
+        self.sources: list[ToolSource] = []
         for entry in tools:
+            if isinstance(entry, ToolSource):
+                self.sources.append(entry)
+                continue
+            if isinstance(entry, Toolkit):
+                self.sources += entry.sources
             for tool in entry.tools.values() if isinstance(entry, Toolkit) else [Tool.of(entry)]:
                 if tool.name in self.tools:
                     raise ConfigurationError(f"two tools are called {tool.name!r}; give one another name with name=")
@@ -105,6 +112,9 @@ class Toolkit:
     def __len__(self) -> int:
         return len(self.tools)
 
+    def __bool__(self) -> bool:
+        return bool(self.tools or self.sources)
+
 
 class ToolkitFunction(Function):
     """Supervises the actors of its tools and runs the calls of a turn.
@@ -112,6 +122,9 @@ class ToolkitFunction(Function):
     Its argument is `calls`, a list of `ToolRequest`; its output is `{"outcomes": [ToolOutcome, …]}` in the order of
     the calls. Its stream delivers `ToolStarted`, `ToolProgress` and `ToolFinished` as they happen. A call whose tool
     fails, hangs or crashes has an outcome that says so; the others do not notice.
+
+    It answers `ListTools` with the tools there are now: its own, and those of its sources. A source that does not
+    answer, or a name that comes twice, is a failed start; after later changes the first keeps the name.
     """
 
     supervision: ClassVar[Supervisor | None] = Supervisor(max_restarts=100, period=10.0, backoff=None)
@@ -120,6 +133,8 @@ class ToolkitFunction(Function):
         options.setdefault("name", toolkit.name)
         super().__init__(**options)
         self._toolkit = toolkit
+        self._tools = dict(toolkit.tools)
+        self._sourced: dict[str, tuple[Tool[..., Any], ...]] = {}
         self._free: dict[str, list[FunctionRef]] = {}
         self._extra = itertools.count(2)
 
@@ -127,7 +142,35 @@ class ToolkitFunction(Function):
         """Start one actor for each tool; more are started while calls of the same tool run side by side."""
         for tool in self._toolkit.tools.values():
             self._free[tool.name] = [await self._spawn(tool, tool.name)]
+        for source in self._toolkit.sources:
+            ref = await source.open(self.context.system)
+            self.context.system.group(topic(ref.path)).join(self.context.ref)
+            self._sourced[ref.path] = tuple(await ref.ask(ListTools(), timeout=source.timeout))
+        self._tools, clashes = merge_tools(self._toolkit.tools, self._sourced.values())
+        if clashes:
+            raise ConfigurationError(f"two tools are called {clashes[0]!r}; give those of a source a prefix")
         await super().started()
+
+    async def receive(self, message: Any) -> Any:
+        """Handle a call, a question for the tools, or news of a source."""
+        if type(message) is ListTools:
+            return list(self._tools.values())
+        if type(message) is ToolsChanged:
+            return await self._change(message)
+        return await super().receive(message)
+
+    async def _change(self, news: ToolsChanged) -> None:
+        self._sourced[news.source] = news.tools
+        before = self._tools
+        self._tools, clashes = merge_tools(self._toolkit.tools, self._sourced.values())
+        for name in clashes:
+            import structlog
+
+            structlog.get_logger("tinyllm_actors.tool").warning("tool left out: its name is taken", tool=name)
+        # Their actors run the old definitions; whoever is called next gets one of the new.
+        for name in [name for name, tool in before.items() if self._tools.get(name) is not tool]:
+            for ref in self._free.pop(name, []):
+                await ref.stop()
 
     async def _spawn(self, tool: Tool[..., Any], name: str | None) -> FunctionRef:
         spec = ToolFunction.spec(tool, user_id=self.user_id, session_id=self.session_id)
@@ -159,7 +202,7 @@ class ToolkitFunction(Function):
         # Runs of calls that may overlap, cut wherever a sequential tool is called.
         batch: list[int] = []
         for index, call in enumerate(calls):
-            tool = self._toolkit.tools.get(call.name)
+            tool = self._tools.get(call.name)
             if tool is not None and tool.sequential:
                 await _together(run_one, batch, self._toolkit.max_concurrency)
                 await run_one(index)
@@ -172,7 +215,7 @@ class ToolkitFunction(Function):
     async def _run_one(self, call: ToolRequest, emit: Callable[[Any], Awaitable[None]] | None) -> ToolOutcome:
         if emit is not None:
             await emit(ToolStarted(call.call_id, call.name, decided_arguments(call.arguments, call.decision)))
-        tool = self._toolkit.tools.get(call.name)
+        tool = self._tools.get(call.name)
         if tool is None:
             outcome = self._refusal(call, "UnknownTool", self._unknown(call.name))
         else:
@@ -244,7 +287,7 @@ class ToolkitFunction(Function):
         return ToolOutcome(call.call_id, call.name, f"Error: {message}", "error", error)
 
     def _unknown(self, name: str) -> str:
-        names = list(self._toolkit.tools)
+        names = list(self._tools)
         near = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         return f"there is no tool {name!r}.{hint} The tools are: {', '.join(names) or 'none'}"
