@@ -63,6 +63,7 @@ class Actor:
     kernel_receive_is_async: ClassVar[bool] = True
     kernel_produces: ClassVar[bool] = False
     kernel_bare_spec: ClassVar[ChildSpec | None] = None
+    kernel_shares_spec: ClassVar[bool] = True
     kernel_has_started: ClassVar[bool] = False
     kernel_has_stopped: ClassVar[bool] = False
 
@@ -70,17 +71,19 @@ class Actor:
         super().__init_subclass__(**kwargs)
         cls.kernel_receive_is_async = inspect.iscoroutinefunction(cls.receive)
         cls.kernel_produces = cls.produce is not Actor.produce
+        cls.kernel_bare_spec = None
+        cls.kernel_shares_spec = getattr(cls.spec, "__func__", None) is Actor.spec.__func__
         cls.kernel_has_started = cls.started is not Actor.started
         cls.kernel_has_stopped = cls.stopped is not Actor.stopped
 
     @classmethod
     def spec(cls, *args: Any, **kwargs: Any) -> ChildSpec:
         """Return how to make this actor; the arguments are those of its constructor."""
-        if args or kwargs:
+        if args or kwargs or not cls.kernel_shares_spec:
             return ChildSpec(cls, *args, **kwargs)
         # Specs do not change, so all actors without arguments share one: 96 bytes and 0.2 µs less for each.
         bare = cls.kernel_bare_spec
-        if bare is None or bare.factory is not cls or bare.options is not (cls.options or DEFAULT_OPTIONS):
+        if bare is None or bare.options is not (cls.options or DEFAULT_OPTIONS):
             bare = cls.kernel_bare_spec = ChildSpec(cls)
         return bare
 

@@ -77,7 +77,7 @@ def refresh(cell: Cell) -> None:
         attributes["produce"] = _observed(cell, actor.produce)
     attributes["receive"] = receive
     attributes["kernel_receive_is_async"] = is_async
-    cell.plain = not is_async and not cell.spec.options.on_inflight.redeliveries and not cell.spec.options.dedicated
+    cell.plain = not is_async and cell.spec.options.inline
     if not cell.idle:
         cell.attention |= CHANGED  # whoever drains the mailbox holds the old handler
 

@@ -34,6 +34,7 @@ class Cold:
         "deferred",
         "endings",
         "halting",
+        "has_numbered_names",
         "idle_timers",
         "joiners",
         "leaving",
@@ -56,7 +57,8 @@ class Cold:
     )
 
     def __init__(self) -> None:
-        self.children: dict[str, Cell] = {}
+        self.children: dict[str | int, Cell] = {}  # by `Cell.name`, in start order
+        self.has_numbered_names = False  # a child was given a name that could be one of the made ones
         self.supervision: Supervision | None = None
         self.urgent: deque[Signal] = deque()
         self.waiters: deque[Waiter] = deque()

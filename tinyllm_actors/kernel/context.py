@@ -11,6 +11,7 @@ from tinyllm_actors.kernel.cell import LEAVING
 from tinyllm_actors.kernel.deferred import defer
 from tinyllm_actors.kernel.envelope import CURRENT, NEVER, Ask
 from tinyllm_actors.kernel.lifecycle import ExitReason
+from tinyllm_actors.kernel.names import find_child
 from tinyllm_actors.kernel.owned import IdleTimer, OwnedTask, OwnedTimer
 
 if TYPE_CHECKING:
@@ -256,9 +257,10 @@ class ActorContext:
             UnknownActor: there is none.
         """
         extra = self._cell.extra
-        if extra is None or name not in extra.children:
+        child = None if extra is None else find_child(extra, name)
+        if child is None:
             raise UnknownActor(f"{self._cell.path}/{name}")
-        return self._cell.system.ref_to(extra.children[name])
+        return self._cell.system.ref_to(child)
 
     def stop(self) -> None:
         """End after the message in processing. A permanent actor is started again by its supervisor."""

@@ -246,8 +246,8 @@ class Runner:
         assert context is not None
         worker = Worker()
         worker.task = cell.system.backend.current_task()
+        worker.envelope = envelope
         self._worker = cell.worker = worker
-        cell.current = envelope
         envelope.since = cell.system.now()
         failure: BaseException | None = None
         outcome: Any = None
@@ -266,7 +266,6 @@ class Runner:
         self._worker = None
         if worker.abandoned:
             return True
-        cell.current = None
         cell.worker = None
         cell.notify_quiet()
         if failure is None:

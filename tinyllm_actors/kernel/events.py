@@ -296,7 +296,8 @@ class EventStream:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self.transitions = False
+        self.transitions = False  # whether anybody listens to these, which are made most often
+        self.terminations = False
         self.log_failures = 0
         self._subscribers: dict[Callable[[Any], None], tuple[type, ...]] = {}
         self._by_type: dict[type, list[Callable[[Any], None]]] = {}
@@ -313,7 +314,8 @@ class EventStream:
 
     def _changed(self) -> None:
         self._by_type.clear()
-        self.transitions = any(issubclass(Transition, kinds) for kinds in self._subscribers.values())
+        self.transitions = bool(self.listeners(Transition))
+        self.terminations = bool(self.listeners(ActorTerminated))
 
     def listeners(self, kind: type) -> list[Callable[[Any], None]]:
         """Return who is called with events of this type. Where nobody is, the event need not even be made."""

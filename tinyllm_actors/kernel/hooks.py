@@ -89,7 +89,6 @@ def abandon(cell: Cell, worker: Worker, waited: float) -> None:
     current = cell.current
     if cell.worker is worker:
         cell.worker = None
-        cell.current = None
     if isinstance(current, Ask):
         current.fail(Unresponsive(cell.path, waited))
     cell.system.events_stream.publish(Unanswered(cell.path, waited))

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ended",
-    "ending",
     "finish",
     "halt",
     "joined",
@@ -76,12 +75,7 @@ def started(cell: Cell) -> None:
     cell.attention &= ~PAUSED
     cell.reason = None
     actor, options = cell.actor, cell.spec.options
-    cell.plain = (
-        actor is not None
-        and not actor.kernel_receive_is_async
-        and not options.on_inflight.redeliveries
-        and not options.dedicated
-    )
+    cell.plain = options.inline and actor is not None and not actor.kernel_receive_is_async
     passivate_after = options.passivate_after
     if passivate_after is not None:
         cell.cold.idle_timers.append(IdleTimer(cell, passivate_after, lambda: cell.system.care.passivate(cell)))
@@ -192,14 +186,6 @@ async def _next_change(cell: Cell) -> None:
 def ended(cell: Cell) -> bool:
     """Whether the final stop has come, or is on its way."""
     return cell.state is _STOPPING or cell.state is _STOPPED
-
-
-def ending(cell: Cell) -> bool:
-    """Whether this incarnation takes no new children, because those it has are being stopped."""
-    state = cell.state
-    if state is _STOPPING or state is _STOPPED:
-        return True
-    return cell.extra is not None and cell.extra.halting
 
 
 async def halt(cell: Cell, reason: ExitReason, patience: float | None = None, *, keep_children: bool = False) -> None:
@@ -356,13 +342,13 @@ def finish(cell: Cell) -> None:
     extra = cell.extra
     family = None if parent is None else parent.extra
     if family is not None:
-        family.children.pop(cell.label, None)
+        family.children.pop(cell.name, None)
     if extra is not None:
         watch.tell_all(cell, extra, reason)
         for slot in extra.joiners:
             slot.set()
         extra.joiners.clear()
-    if system.events_stream.listeners(ActorTerminated):
+    if system.events_stream.terminations:
         system.events_stream.publish(ActorTerminated(cell.path, reason))
     if family is not None and family.supervision is not None:
         family.supervision.gone(cell, reason)

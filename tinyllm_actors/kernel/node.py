@@ -131,7 +131,7 @@ async def _restarted(child: Cell) -> bool:
         await life.start(child)
         assert child.parent is not None
         siblings = child.parent.cold.children
-        siblings[child.label] = siblings.pop(child.label)  # the dictionary is the start order
+        siblings[child.name] = siblings.pop(child.name)  # the dictionary is the start order
         return True
     if life.ended(child):
         await life.joined(child)

@@ -276,7 +276,6 @@ class Scheduler:
         assert held is not None
         assert envelope.context is not None
         envelope.since = self.system.now()
-        cell.current = envelope
         cell.worker = worker
         self.busy[worker] = None
         if cell.attention & WAITERS:
@@ -298,7 +297,6 @@ class Scheduler:
         worker.cell = worker.envelope = worker.held = None
         if worker.abandoned:
             return False
-        cell.current = None
         cell.worker = None
         if failure is not None:
             settle(cell, envelope, failure, worker)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
 
-from tinyllm_actors.errors import ActorStopped, ChildLimitExceeded, NameTaken, StartFailed, SystemClosed, UnknownActor
+from tinyllm_actors.errors import ActorStopped, ChildLimitExceeded, StartFailed, SystemClosed, UnknownActor
 from tinyllm_actors.kernel import life
 from tinyllm_actors.kernel.actor import Actor
 from tinyllm_actors.kernel.break_off import break_off
@@ -19,20 +19,21 @@ from tinyllm_actors.kernel.events import EventStream, Subscription
 from tinyllm_actors.kernel.groups import Group, Groups
 from tinyllm_actors.kernel.house import House
 from tinyllm_actors.kernel.inspect import ActorNode, look_at
-from tinyllm_actors.kernel.lifecycle import ExitReason
+from tinyllm_actors.kernel.lifecycle import ExitReason, Lifecycle
 from tinyllm_actors.kernel.log import attach_log
+from tinyllm_actors.kernel.names import claim, find_child
 from tinyllm_actors.kernel.node import SupervisorRef, SupervisorSpec
 from tinyllm_actors.kernel.ref import ActorRef
 from tinyllm_actors.kernel.registry import Registry
 from tinyllm_actors.kernel.restart import Backoff
 from tinyllm_actors.kernel.scheduler import Scheduler
 from tinyllm_actors.kernel.slots import current_backend
-from tinyllm_actors.kernel.spec import ChildSpec, DynamicSupervisor, Supervisor, check_name
+from tinyllm_actors.kernel.spec import DEFAULT_OPTIONS, ChildSpec, DynamicSupervisor, Supervisor, check_name
 from tinyllm_actors.kernel.supervision import Caretaker
 from tinyllm_actors.kernel.timers import Timers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from contextvars import Context
     from types import TracebackType
     from typing import Self
@@ -41,6 +42,7 @@ __all__ = ["ActorSystem"]
 
 
 _SERVICES: Final = "services"
+_RUNNING: Final = Lifecycle.RUNNING
 
 
 class _Root(Actor):
@@ -100,7 +102,7 @@ class ActorSystem:
         self.registry = Registry()
         self._groups = Groups(self)
         self.ids = count(1)
-        self._names = count(1)
+        self._numbers = count(1)
         self._log_transitions = log_transitions
         self._supervisor = supervisor or Supervisor()
         self._open = False
@@ -147,9 +149,9 @@ class ActorSystem:
 
     # --- spawning ----------------------------------------------------------------------------------
 
-    async def spawn(
+    def spawn(
         self, what: ChildSpec | Callable[..., Actor] | Any, /, *args: Any, name: str | None = None, **kwargs: Any
-    ) -> Any:
+    ) -> Coroutine[Any, Any, Any]:
         """Start an actor directly under the system and return its reference, once it takes messages.
 
         Args:
@@ -164,7 +166,7 @@ class ActorSystem:
             NameTaken: a sibling has that name.
             SystemClosed: the system is not running.
         """
-        return await self.spawn_under(self._running_root(), self.to_spec(what, args, kwargs), name)
+        return self.spawn_under(self._running_root(), self.to_spec(what, args, kwargs), name)
 
     async def supervise(self, supervisor: Supervisor, children: Sequence[ChildSpec], *, name: str) -> SupervisorRef:
         """Start a supervisor and, in order, its children; they are at `"name/child"`.
@@ -186,19 +188,22 @@ class ActorSystem:
         """Start a child of `parent`."""
         if not self._open:
             raise SystemClosed(self.name)
-        if life.ending(parent):
+        family = parent.extra or parent.cold
+        if family.halting or (parent.state is not _RUNNING and life.ended(parent)):
             raise ActorStopped(parent.path, "it is stopping, and takes no children")
-        name = spec.name if name is None else name
-        label = f"{spec.label}-{next(self._names)}" if name is None else check_name(name)
-        cold = parent.extra or parent.cold
-        children = cold.children
-        if label in children:
-            raise NameTaken(children[label].path)
-        limit = (cold.supervision or self.care.supervision(parent)).max_children
+        children = family.children
+        key: str | int
+        chosen = spec.name if name is None else name
+        if chosen is not None:
+            key = claim(family, check_name(chosen))
+        else:
+            key = next(self._numbers)
+            while family.has_numbered_names and f"{spec.label}-{key}" in children:
+                key = next(self._numbers)
+        limit = (family.supervision or self.care.supervision(parent)).max_children
         if limit is not None and len(children) >= limit:
             raise ChildLimitExceeded(parent.path, limit)
-        cell = Cell(self, parent, label, spec)
-        children[label] = cell
+        children[key] = cell = Cell(self, parent, key, spec)
         try:
             if not life.start_at_once(cell):
                 await life.start_with_hook(cell)
@@ -215,7 +220,10 @@ class ActorSystem:
     def to_spec(what: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ChildSpec:
         """Return the spec that `what` stands for."""
         if isinstance(what, type) and issubclass(what, Actor):
-            return what.spec(*args, **kwargs) if args or kwargs else what.spec()
+            if args or kwargs:
+                return what.spec(*args, **kwargs)
+            shared = what.kernel_bare_spec  # what `what.spec()` would return; the call is a twentieth of a spawn
+            return shared if shared and shared.options is (what.options or DEFAULT_OPTIONS) else what.spec()
         if isinstance(what, ChildSpec):
             if args or kwargs:
                 raise TypeError(f"{what!r} has its arguments already; pass them to spec(…), or spawn the class")
@@ -263,7 +271,7 @@ class ActorSystem:
     def _find(self, path: str) -> Cell | None:
         cell = self._running_root()
         for label in path.split("/"):
-            child = None if cell.extra is None else cell.extra.children.get(label)
+            child = None if cell.extra is None else find_child(cell.extra, label)
             if child is None:
                 return None
             cell = child
@@ -315,7 +323,8 @@ class ActorSystem:
 
     def ref_to(self, cell: Cell) -> Any:
         """Return a reference to a cell, of the type that its actor class asks for."""
-        return (getattr(cell.spec.factory, "ref_type", None) or ActorRef)(cell)
+        kind: type[ActorRef] | None = getattr(cell.spec.factory, "ref_type", None)
+        return ActorRef(cell) if kind is None else kind(cell)
 
     def new_context(self) -> Context:
         """Return the context variables that were bound when the system started, and nothing else."""
