@@ -21,6 +21,7 @@ TinyLLMError
 ├── SystemClosed                   the actor system is closed or closing
 ├── ConfigurationError             what was asked for cannot be set up (also a ValueError)
 │   ├── UnknownModel               no adapter knows that model name
+│   ├── UnknownStore               no adapter knows that store URL
 │   ├── MissingCredential          a key that the provider needs is not set
 │   └── MissingDependency          an optional package is not installed
 ├── ModelError                     a model call failed; `.retryable`, `.retry_after`, `.output_started`
@@ -40,6 +41,16 @@ TinyLLMError
 │   ├── ToolDenied                 a person did not allow the call
 │   ├── ToolTimeout                the tool took too long (also a TimeoutError)
 │   └── ToolRetry                  raised by a tool: the model should try again, differently
+├── StoreError                     the store of conversations failed; `.retryable`, `.keys`
+│   ├── StoreUnavailable           it cannot be reached, or is not open
+│   ├── StoreBusy                  somebody else held it for too long (also a TimeoutError)
+│   ├── StoreFull                  it has no room left
+│   ├── StoreReadOnly              it may be read, not written
+│   ├── OutcomeUnknown             it broke off while it committed; append the same entries again
+│   ├── Fenced                     somebody else claimed the conversation since
+│   ├── EntryRejected              the entry cannot be stored as it is
+│   ├── UnsupportedEntry           the entry was written by a newer version of this library
+│   └── CorruptJournal             what was read is not what was written
 ├── FunctionFailed                 `unwrap()` of an error dictionary; `.result` is the dictionary
 └── RunStopped                     an agent's run ended at a limit
     └── StepLimitExceeded          it needed more model calls than it may make
@@ -65,6 +76,9 @@ __all__ = [
     "ChildLimitExceeded",
     "ConfigurationError",
     "ContextWindowExceeded",
+    "CorruptJournal",
+    "EntryRejected",
+    "Fenced",
     "ForeignCancellation",
     "FunctionFailed",
     "InvalidArguments",
@@ -79,6 +93,7 @@ __all__ = [
     "ModelTimeout",
     "ModelUnavailable",
     "NameTaken",
+    "OutcomeUnknown",
     "Overloaded",
     "QuotaExceeded",
     "RateLimited",
@@ -87,6 +102,11 @@ __all__ = [
     "RunStopped",
     "StartFailed",
     "StepLimitExceeded",
+    "StoreBusy",
+    "StoreError",
+    "StoreFull",
+    "StoreReadOnly",
+    "StoreUnavailable",
     "StreamInterrupted",
     "SystemClosed",
     "TinyLLMError",
@@ -96,8 +116,10 @@ __all__ = [
     "ToolTimeout",
     "UnknownActor",
     "UnknownModel",
+    "UnknownStore",
     "UnknownTool",
     "Unresponsive",
+    "UnsupportedEntry",
 ]
 
 
@@ -334,6 +356,10 @@ class UnknownModel(ConfigurationError):
     """No adapter knows that model name."""
 
 
+class UnknownStore(ConfigurationError):
+    """No adapter knows that store URL."""
+
+
 class MissingCredential(ConfigurationError):
     """A key that the provider needs is not set."""
 
@@ -467,6 +493,97 @@ class ToolRetry(ToolError):
 
     def __init__(self, message: str, *, tool: str = "") -> None:
         super().__init__(tool, message)
+
+
+# --- stores of conversations ------------------------------------------------------------------------
+
+
+class StoreError(TinyLLMError):
+    """The store of conversations failed; where nothing else is said, nothing was written.
+
+    Attributes:
+        retryable: the same call may succeed later.
+        keys: the conversations that it is about; empty where it is about the whole store.
+    """
+
+    default_retryable = False
+
+    def __init__(self, message: str, *, keys: Sequence[str] = (), retryable: bool | None = None) -> None:
+        super().__init__(message)
+        self.retryable = self.default_retryable if retryable is None else retryable
+        self.keys = tuple(keys)
+
+    def about(self, key: str) -> StoreError:
+        """Return the same error for one conversation, caused by this one: what failed a batch failed each of it."""
+        twin = type(self).__new__(type(self), *self.args)
+        vars(twin).update(vars(self), keys=(key,))
+        twin.__cause__ = self
+        return twin
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached, or is not open."""
+
+    default_retryable = True
+
+
+class StoreBusy(StoreError, TimeoutError):
+    """Somebody else held the store for longer than its time-out."""
+
+    default_retryable = True
+
+
+class StoreFull(StoreError):
+    """The store has no room left; the same call succeeds once somebody has made some."""
+
+    default_retryable = True
+
+
+class StoreReadOnly(StoreError):
+    """The store may be read, not written."""
+
+
+class OutcomeUnknown(StoreError):
+    """The store broke off while it committed: all of the batch is durable, or none of it.
+
+    Append the same entries again, after a new claim if the grant may be lost: those that are there already are
+    recognised by their ids, so none is lost and none is there twice.
+    """
+
+    default_retryable = True
+
+
+class Fenced(StoreError):
+    """Somebody else claimed the conversation since, or deleted it; nothing was written.
+
+    Stop acting for it. Whoever claims it again starts from what the store holds.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        named = ", ".join(map(repr, list(keys)[:5])) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
+        super().__init__(f"the grant of {named} is no longer valid: claimed by somebody else, or deleted", keys=keys)
+
+
+class EntryRejected(StoreError):
+    """The entry cannot be stored as it is: too large, not encodable, out of place, or its id has other content."""
+
+
+class UnsupportedEntry(StoreError):
+    """The entry was written by a newer version of this library, or of a package that adds entries; upgrade it."""
+
+
+class CorruptJournal(StoreError):
+    """What was read is not what was written; nothing is skipped, so the conversation cannot be used.
+
+    Restore it from a backup or an export, or delete it.
+
+    Attributes:
+        sequence: the first entry that is damaged; 0 where it is not about one entry.
+    """
+
+    def __init__(self, message: str, *, keys: Sequence[str] = (), sequence: int = 0) -> None:
+        super().__init__(message, keys=keys)
+        self.sequence = sequence
 
 
 # --- functions and agents -------------------------------------------------------------------------
