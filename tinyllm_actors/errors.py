@@ -23,7 +23,8 @@ TinyLLMError
 │   ├── UnknownModel               no adapter knows that model name
 │   ├── UnknownStore               no adapter knows that store URL
 │   ├── MissingCredential          a key that the provider needs is not set
-│   └── MissingDependency          an optional package is not installed
+│   ├── MissingDependency          an optional package is not installed
+│   └── UnknownPrice               a budget in dollars, and a model whose price nobody knows
 ├── ModelError                     a model call failed; `.retryable`, `.retry_after`, `.output_started`
 │   ├── RateLimited                too many requests or tokens for now
 │   ├── QuotaExceeded              the account has no credit or quota left
@@ -53,6 +54,7 @@ TinyLLMError
 │   └── CorruptJournal             what was read is not what was written
 ├── FunctionFailed                 `unwrap()` of an error dictionary; `.result` is the dictionary
 └── RunStopped                     an agent's run ended at a limit
+    ├── BudgetExceeded             a model call does not fit into its budget
     └── StepLimitExceeded          it needed more model calls than it may make
 ```
 
@@ -73,6 +75,7 @@ __all__ = [
     "AskDeadlock",
     "AskTimeout",
     "AuthenticationFailed",
+    "BudgetExceeded",
     "ChildLimitExceeded",
     "ConfigurationError",
     "ContextWindowExceeded",
@@ -116,6 +119,7 @@ __all__ = [
     "ToolTimeout",
     "UnknownActor",
     "UnknownModel",
+    "UnknownPrice",
     "UnknownStore",
     "UnknownTool",
     "Unresponsive",
@@ -368,6 +372,23 @@ class MissingDependency(ConfigurationError, ImportError):
     """An optional package is not installed; the message holds the command that installs it."""
 
 
+class UnknownPrice(ConfigurationError):
+    """A budget limits dollars, and the price of the model is not known, which is not zero.
+
+    Attributes:
+        model: its name.
+        budget: the name of the budget.
+    """
+
+    def __init__(self, model: str, budget: str) -> None:
+        super().__init__(
+            f"budget {budget!r} limits dollars and the price of model {model!r} is unknown; give it with "
+            "known_models={name: ModelInfo(price=Price(…))}, or give the budget an assumed_price"
+        )
+        self.model = model
+        self.budget = budget
+
+
 # --- models ---------------------------------------------------------------------------------------
 
 
@@ -603,6 +624,46 @@ class FunctionFailed(TinyLLMError):
 
 class RunStopped(TinyLLMError):
     """An agent's run ended at a limit; what was done until then is kept."""
+
+
+class BudgetExceeded(RunStopped):
+    """A model call does not fit into what its budget leaves.
+
+    Attributes:
+        budget: the name of the budget.
+        limit: what it has too little of: `"tokens"`, `"usd"` or `"calls"`.
+        used: how much was used.
+        maximum: how much may be.
+        wanted: how much the call might have needed.
+        retry_after: seconds until the budget's next period; None if it has none.
+        source: the `Budget` itself, to extend it.
+    """
+
+    def __init__(
+        self,
+        budget: str,
+        limit: str,
+        *,
+        used: float,
+        maximum: float,
+        wanted: float,
+        retry_after: float | None = None,
+        source: object = None,
+    ) -> None:
+        left = max(0.0, maximum - used)
+        super().__init__(
+            f"budget {budget!r} has max_{limit}={maximum:g}, of which {used:g} are used; the next model call may need "
+            f"{wanted:g} and {left:g} are left; raise max_{limit}, or ask for less"
+            + ("" if retry_after is None else f"; the next period begins in {retry_after:.0f} s")
+        )
+        self.budget = budget
+        self.limit = limit
+        self.used = used
+        self.maximum = maximum
+        self.wanted = wanted
+        self.retry_after = retry_after
+        self.retryable = retry_after is not None
+        self.source = source
 
 
 class StepLimitExceeded(RunStopped):

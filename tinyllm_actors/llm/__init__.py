@@ -4,6 +4,8 @@ A model is whatever implements `ChatModel`. The adapters are in `tinyllm_actors.
 `"openai/gpt-4o-mini"` finds its adapter through the entry points of the group `tinyllm_actors.models`.
 """
 
+from tinyllm_actors.llm.budget import Budget, current_budget
+from tinyllm_actors.llm.budget_notice import BudgetNotice, Spent
 from tinyllm_actors.llm.function import LLM
 from tinyllm_actors.llm.messages import (
     AssistantMessage,
@@ -33,11 +35,15 @@ from tinyllm_actors.llm.model import (
     ToolSchema,
     Usage,
 )
+from tinyllm_actors.llm.model_info import ModelInfo
+from tinyllm_actors.llm.price import Price
 from tinyllm_actors.llm.registry import model_from_name
 
 __all__ = [
     "LLM",
     "AssistantMessage",
+    "Budget",
+    "BudgetNotice",
     "Capabilities",
     "ChatModel",
     "ChatRequest",
@@ -49,8 +55,11 @@ __all__ = [
     "FunctionCall",
     "ImagePart",
     "Message",
+    "ModelInfo",
+    "Price",
     "ReasoningDelta",
     "ResponseSchema",
+    "Spent",
     "StreamEvent",
     "SystemMessage",
     "TextDelta",
@@ -61,5 +70,6 @@ __all__ = [
     "ToolSchema",
     "Usage",
     "UserMessage",
+    "current_budget",
     "model_from_name",
 ]

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
-from tinyllm_actors.errors import ModelError, ModelTimeout
+from tinyllm_actors.errors import ModelError
 from tinyllm_actors.function import Call, Function
 from tinyllm_actors.kernel import Backoff
-from tinyllm_actors.llm.model import Completed, Completion, TextDelta
-from tinyllm_actors.llm.provider import LEASE, open_provider
+from tinyllm_actors.llm.attempts import Attempts, Patience
+from tinyllm_actors.llm.budget import active_budgets, chain
+from tinyllm_actors.llm.model import Completed
+from tinyllm_actors.llm.route import Route
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from tinyllm_actors.kernel import ActorRef
-    from tinyllm_actors.llm.model import ChatModel, ChatRequest, StreamEvent
+    from tinyllm_actors.llm.budget import Budget
+    from tinyllm_actors.llm.model import ChatModel, ChatRequest, Completion
+    from tinyllm_actors.llm.model_info import ModelInfo
+    from tinyllm_actors.llm.watch import Watch
 
 __all__ = ["LLM"]
 
@@ -35,6 +36,8 @@ class LLM(Function):
             stream. If in doubt, leave it.
         max_retries: how often a call is tried again.
         backoff: how long to wait before each retry, unless the provider says.
+        budget: what its calls may use, in addition to the budgets that are active where it is called.
+        known_models: prices and sizes of models that the library does not know, or knows differently, by name.
         **options: of `Function`.
     """
 
@@ -46,6 +49,8 @@ class LLM(Function):
         idle_timeout: float = 120.0,
         max_retries: int = 3,
         backoff: Backoff | None = None,
+        budget: Budget | None = None,
+        known_models: Mapping[str, ModelInfo] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -53,29 +58,26 @@ class LLM(Function):
             raise ValueError(f"need idle_timeout > 0 and max_retries >= 0, got {idle_timeout!r} and {max_retries!r}")
         self._model = model
         self._model_options = model_options
-        self._idle_timeout = idle_timeout
-        self._max_retries = max_retries
-        self._backoff = backoff or Backoff(0.5, 30.0, jitter=0.25)
-        self._provider: ActorRef | None = None
+        self._budget = budget
+        self._known_models = known_models
+        self._patience = Patience(
+            idle_timeout=idle_timeout, max_retries=max_retries, backoff=backoff or Backoff(0.5, 30.0, jitter=0.25)
+        )
+        self._route: Route | None = None
+        self._routes: dict[str | ChatModel, Route] = {}
 
     async def started(self) -> None:
         """Find the model's provider, and open the model if nobody has."""
-        self._provider = await open_provider(self.context.system, self._model, self._model_options)
+        self._route = Route(self.context.system, self._model, self._model_options, self._known_models)
+        self._routes = {self._model: self._route}
+        model = await self._route.lease()
         if self.display_name is None:
-            self.display_name = type(await self._lease()).__name__.removesuffix("Model")
+            self.display_name = type(model).__name__.removesuffix("Model")
         await super().started()
-
-    async def _lease(self) -> ChatModel:
-        assert self._provider is not None
-        return await self._provider.ask(LEASE)
 
     async def run(self, request: ChatRequest) -> dict[str, Completion]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the whole answer."""
-
-        async def once(model: ChatModel, watch: _Watch) -> Completion:
-            return await model.complete(request)
-
-        return {"completion": await self._with_retries(once)}
+        return {"completion": await self._attempts(request, _complete).answer()}
 
     async def produce(self, message: Any, emit: Callable[[Any], Awaitable[None]]) -> None:
         """Stream the model's events, without `Completed`, and then the dictionary of the call."""
@@ -83,7 +85,7 @@ class LLM(Function):
             raise TypeError(f"{self.name} takes calls only; use `ref.stream(request=…)`")
 
         async def run(request: ChatRequest) -> dict[str, Completion]:
-            async def once(model: ChatModel, watch: _Watch) -> Completion:
+            async def once(model: ChatModel, request: ChatRequest, watch: Watch) -> Completion:
                 async with model.stream(request) as events:
                     async for event in events:
                         if isinstance(event, Completed):
@@ -93,74 +95,25 @@ class LLM(Function):
                         watch.rest()
                 raise ModelError(f"the stream of {model.name!r} ended without a completion", output_started=True)
 
-            return {"completion": await self._with_retries(once)}
+            return {"completion": await self._attempts(request, once).answer()}
 
         await emit(await self._call(message.arguments, run))
 
-    async def _with_retries(self, once: Callable[[ChatModel, _Watch], Awaitable[Completion]]) -> Completion:
-        attempt = 0
-        while True:
-            model = await self._lease()
-            remaining = self.context.remaining()
-            # A little before the caller's deadline, so that the caller still hears what was the matter.
-            patience = min(self._idle_timeout, remaining - min(0.5, remaining * 0.1))
-            watch = _Watch(self, patience)
-            try:
-                with watch.scope:
-                    return await once(model, watch)
-                raise watch.error(model.name)
-            except ModelError as error:
-                if not error.retryable or error.output_started or watch.delivered or attempt >= self._max_retries:
-                    raise
-                delay = max(self._backoff.delay(attempt, random.random()), error.retry_after or 0.0)
-                if delay >= self.context.remaining():
-                    raise
-            finally:
-                watch.close()
-            attempt += 1
-            await anyio.sleep(delay)
+    def _attempts(
+        self, request: ChatRequest, call: Callable[[ChatModel, ChatRequest, Watch], Awaitable[Completion]]
+    ) -> Attempts:
+        assert self._route is not None
+        active = active_budgets()
+        budgets = chain(self._budget, *active) if active or self._budget is not None else ()
+        return Attempts(self._patience, self._route, request, budgets, self.context, self._route_to, call)
+
+    def _route_to(self, model: str | ChatModel) -> Route:
+        """Return the way to another model, for which this one's options do not hold."""
+        route = self._routes.get(model)
+        if route is None:
+            self._routes[model] = route = Route(self.context.system, model, None, self._known_models)
+        return route
 
 
-class _Watch:
-    """Cancels a call whose model is silent for too long. Costs one look at the clock for each event."""
-
-    def __init__(self, llm: LLM, patience: float) -> None:
-        self._system = llm.context.system
-        self._patience = patience
-        self._text: list[str] = []
-        self._fed_at = self._system.now()
-        self._waits_for_reader = False
-        self.delivered = False
-        self.scope = anyio.CancelScope()
-        self._entry = self._system.timers.at(self._fed_at + patience, self)
-
-    def feed(self, event: StreamEvent) -> None:
-        """An event came; from now on the reader is waited for, not the model."""
-        self.delivered = True
-        self._waits_for_reader = True
-        if type(event) is TextDelta:
-            self._text.append(event.text)
-
-    def rest(self) -> None:
-        """The reader has the event; the model's turn."""
-        self._waits_for_reader = False
-        self._fed_at = self._system.now()
-
-    def expire(self) -> None:
-        now = self._system.now()
-        due = now + self._patience if self._waits_for_reader else self._fed_at + self._patience
-        if now < due:
-            self._entry = self._system.timers.at(due, self)
-        else:
-            self.scope.cancel()
-
-    def close(self) -> None:
-        self._system.timers.cancel(self._entry)
-
-    def error(self, name: str) -> ModelTimeout:
-        return ModelTimeout(
-            f"model {name!r} was silent for {self._patience:.3g} s; raise idle_timeout if it needs longer",
-            output_started=self.delivered,
-            partial="".join(self._text),
-            model=name,
-        )
+async def _complete(model: ChatModel, request: ChatRequest, watch: Watch) -> Completion:
+    return await model.complete(request)

@@ -39,6 +39,7 @@ class ScriptError(AssertionError):
 @dataclass(frozen=True, slots=True)
 class _Say:
     message: AssistantMessage
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,9 @@ class _Hang:
 Step: TypeAlias = "_Say | _Fail | _Hang | Callable[[ChatRequest], Step]"
 
 
-def text(content: str) -> Step:
-    """Answer with this text."""
-    return _Say(AssistantMessage(content=content))
+def text(content: str, *, usage: Usage | None = None) -> Step:
+    """Answer with this text, and say that it took so many tokens; left out, the model says nothing of tokens."""
+    return _Say(AssistantMessage(content=content), usage)
 
 
 def tool_call(name: str, /, **arguments: Any) -> Step:
@@ -209,7 +210,7 @@ class ScriptedModel(ChatModel):
             ToolCall(f"call_{len(self.requests)}_{index}", call.function)
             for index, call in enumerate(message.tool_calls)
         ]
-        return _Say(msgspec.structs.replace(message, tool_calls=calls))
+        return _Say(msgspec.structs.replace(message, tool_calls=calls), step.usage)
 
     def _pieces(self, content: str) -> list[str]:
         return [content[start : start + self._chunk] for start in range(0, len(content), self._chunk)]
@@ -220,5 +221,5 @@ class ScriptedModel(ChatModel):
             finish_reason="tool_calls" if step.message.tool_calls else "stop",
             model=self.name,
             id=f"scripted-{len(self.requests)}",
-            usage=Usage(),
+            usage=step.usage or Usage(),
         )
