@@ -35,6 +35,7 @@ TinyLLMError
 │   ├── AuthenticationFailed       the provider refused the credentials
 │   ├── RequestRejected            the provider refused the request (4xx, content policy)
 │   ├── MalformedResponse          the provider answered something that cannot be understood
+│   │   └── OutputInvalid          the model's answer does not fit the type that was asked for
 │   └── StreamInterrupted          the answer broke off in the middle
 ├── ToolError                      a tool call failed; the model is told
 │   ├── UnknownTool                the model asked for a tool that it was not given
@@ -66,7 +67,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "ActorError",
@@ -97,6 +98,7 @@ __all__ = [
     "ModelUnavailable",
     "NameTaken",
     "OutcomeUnknown",
+    "OutputInvalid",
     "Overloaded",
     "QuotaExceeded",
     "RateLimited",
@@ -470,6 +472,36 @@ class MalformedResponse(ModelError):
     """The provider answered something that cannot be understood."""
 
     default_retryable = True
+
+
+class OutputInvalid(MalformedResponse):
+    """The model's answer does not fit the type that was asked for; the model may correct it if it is told how.
+
+    Attributes:
+        text: what the model answered; also `partial`.
+        fields: what does not fit: `loc`, a path of keys and indexes joined by dots, and `message`; none if the answer
+            is no JSON, or no answer.
+        correction: what to tell the model.
+        refused: it is a refusal, which seldom changes when it is asked again.
+    """
+
+    default_retryable = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        text: str,
+        fields: Sequence[Mapping[str, str]] = (),
+        correction: str = "",
+        refused: bool = False,
+        model: str | None = None,
+    ) -> None:
+        super().__init__(message, partial=text, model=model)
+        self.text = text
+        self.fields = tuple(fields)
+        self.correction = correction
+        self.refused = refused
 
 
 class StreamInterrupted(ModelError):

@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING, Any, NotRequired, cast
 import anyio
 
 from tinyllm_actors.agent.prompt_template import PromptTemplate
-from tinyllm_actors.agent.tiny_output import TinyOutput, complaint
-from tinyllm_actors.errors import ConfigurationError, MalformedResponse
+from tinyllm_actors.errors import ConfigurationError, MalformedResponse, OutputInvalid
 from tinyllm_actors.function import Function, unwrap
 from tinyllm_actors.kernel import ChildSpec
 from tinyllm_actors.kernel.context import ActorContext
 from tinyllm_actors.kernel.envelope import CURRENT
-from tinyllm_actors.llm import LLM, ChatRequest, SystemMessage, UserMessage
+from tinyllm_actors.llm import LLM, ChatRequest, StructuredOutput, SystemMessage, UserMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tinyllm_actors.function import FunctionRef, Result
-    from tinyllm_actors.llm import ChatModel, Completion, Message
+    from tinyllm_actors.llm import ChatModel, Completion, Message, OutputMode
 
 __all__ = ["PromptFunction", "TinyFunction", "tiny_function"]
 
@@ -32,20 +31,18 @@ class PromptFunction(Function):
 
     Args:
         template: the prompts.
-        output: the type of the answer.
+        output: the type of the answer; None for text.
         llm: the spec of the model's Function, which becomes a child.
         defaults: values of arguments that a call may leave out.
-        max_reasks: how often the model may correct an answer that does not fit.
         **options: of `Function`.
     """
 
     def __init__(
         self,
         template: PromptTemplate,
-        output: TinyOutput,
+        output: StructuredOutput[Any] | None,
         llm: ChildSpec,
         defaults: Mapping[str, Any],
-        max_reasks: int,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -53,7 +50,6 @@ class PromptFunction(Function):
         self._output = output
         self._llm_spec = llm
         self._defaults = dict(defaults)
-        self._max_reasks = max_reasks
         self._llm: FunctionRef | None = None
 
     async def started(self) -> None:
@@ -63,35 +59,29 @@ class PromptFunction(Function):
 
     async def run(self, **arguments: Any) -> Any:
         """Ask the model, and again with what is wrong while its answer does not fit."""
-        from pydantic import ValidationError
-
         system, prompt = self._template.render({**self._defaults, **arguments})
         messages: list[Message] = [SystemMessage(system)] if system else []
         messages.append(UserMessage(prompt))
+        output = self._output
+        if output is None:
+            return ((await self._ask(messages)).message.content or "").strip()
         asked = 0
         while True:
             completion = await self._ask(messages)
-            text = completion.message.content or ""
             try:
-                return self._output.parse(text)
-            except ValidationError as error:
-                wrong = complaint(error)
-            if asked >= self._max_reasks:
-                raise MalformedResponse(
-                    f"the model's answer does not fit {self._output.label}, after {asked} corrections:\n{wrong}",
-                    retryable=False,
-                    partial=text,
-                )
+                return output.parse(completion)
+            except OutputInvalid as error:
+                if error.refused or asked >= output.max_reasks:
+                    raise MalformedResponse(
+                        f"{error}\n(after {asked} corrections)", retryable=False, partial=error.text
+                    ) from error
+                messages += output.reask(completion, error)
             asked += 1
-            messages += [
-                completion.message,
-                UserMessage(f"Your answer does not fit:\n{wrong}\nAnswer again, with the corrected JSON only."),
-            ]
 
     async def _ask(self, messages: list[Message]) -> Completion:
         assert self._llm is not None
-        request = ChatRequest(messages=list(messages), response_schema=self._output.response_schema)
-        return unwrap(await self._llm.within(None)(request=request))["completion"]
+        call = self._llm.within(None)(request=ChatRequest(messages=list(messages)), output=self._output)
+        return unwrap(await call)["completion"]
 
 
 class TinyFunction:
@@ -143,6 +133,7 @@ def tiny_function(
     model: str | ChatModel,
     output_model: Any = None,
     name: str | None = None,
+    mode: OutputMode = "auto",
     max_reasks: int = 2,
     model_options: Mapping[str, Any] | None = None,
     idle_timeout: float = 120.0,
@@ -180,6 +171,7 @@ def tiny_function(
         output_model: the type of the answer, instead of the return annotation; a pydantic model or any type that
             pydantic knows. Without either, and with `str`, the answer is the model's text.
         name: what it is called; left out, the name of the function.
+        mode: how the model is made to answer in the type, see `StructuredOutput`; if in doubt, leave it.
         max_reasks: how often the model may correct its answer.
         model_options: for the adapter (`api_key`, `temperature` …), if `model` is a name.
         idle_timeout: seconds that the model may be silent.
@@ -203,10 +195,12 @@ def tiny_function(
         template = PromptTemplate.from_docstring(function.__doc__, list(signature.parameters), label)
         hints = _hints(function, label)
         answer = output_model if output_model is not None else hints.pop("return", None)
-        try:
-            output = TinyOutput(label, answer)
-        except Exception as error:
-            raise ConfigurationError(f"{label!r} cannot answer {answer!r}: {error}") from error
+        output = None
+        if answer not in (None, str):
+            try:
+                output = StructuredOutput(answer, mode=mode, max_reasks=max_reasks, name=label)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{label!r} cannot be: {error}") from error
         llm = LLM.spec(model, model_options=model_options, idle_timeout=idle_timeout, max_retries=max_retries)
         defaults = {
             key: parameter.default
@@ -214,7 +208,7 @@ def tiny_function(
             if parameter.default is not inspect.Parameter.empty
         }
         more = {"input_validator": _arguments_type(label, signature, hints), **options}
-        spec = ChildSpec(PromptFunction, template, output, llm, defaults, max_reasks, name=label, **more)
+        spec = ChildSpec(PromptFunction, template, output, llm, defaults, name=label, **more)
         return TinyFunction(function, spec.named(label))
 
     return decorate

@@ -38,6 +38,7 @@ from tinyllm_actors.llm.model import (
 from tinyllm_actors.llm.model_info import ModelInfo
 from tinyllm_actors.llm.price import Price
 from tinyllm_actors.llm.registry import model_from_name
+from tinyllm_actors.llm.structured import OutputMode, OutputRung, StructuredOutput
 
 __all__ = [
     "LLM",
@@ -56,11 +57,14 @@ __all__ = [
     "ImagePart",
     "Message",
     "ModelInfo",
+    "OutputMode",
+    "OutputRung",
     "Price",
     "ReasoningDelta",
     "ResponseSchema",
     "Spent",
     "StreamEvent",
+    "StructuredOutput",
     "SystemMessage",
     "TextDelta",
     "TextPart",

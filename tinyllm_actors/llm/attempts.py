@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tinyllm_actors.kernel import ActorContext, Backoff
     from tinyllm_actors.llm.budget import Budget
+    from tinyllm_actors.llm.ladder import Ladder
     from tinyllm_actors.llm.model import ChatModel, ChatRequest, Completion
     from tinyllm_actors.llm.reservation import Reservation
     from tinyllm_actors.llm.route import Route
@@ -51,19 +52,21 @@ class Attempts:
         patience: how long and how often.
         route: the model to ask.
         request: what to ask it.
+        ladder: how to make it answer in a type; None for an answer as it comes.
         budgets: what the call may use; the innermost first, each once.
         context: of the actor that asks.
         route_to: gives the route to another model.
         call: makes the call.
     """
 
-    __slots__ = ("_budgets", "_call", "_context", "_patience", "_request", "_route", "_route_to")
+    __slots__ = ("_budgets", "_call", "_context", "_ladder", "_patience", "_request", "_route", "_route_to")
 
     def __init__(
         self,
         patience: Patience,
         route: Route,
         request: ChatRequest,
+        ladder: Ladder | None,
         budgets: Sequence[Budget],
         context: ActorContext,
         route_to: Callable[[str | ChatModel], Route],
@@ -72,6 +75,7 @@ class Attempts:
         self._patience = patience
         self._route = route
         self._request = request
+        self._ladder = ladder
         self._budgets = budgets
         self._context = context
         self._route_to = route_to
@@ -96,6 +100,8 @@ class Attempts:
                     raise
                 continue
             except ModelError as error:
+                if self._ladder is not None and self._ladder.steps_down(error):
+                    continue
                 if not error.retryable or error.output_started or attempt >= patience.max_retries:
                     raise
                 delay = max(patience.backoff.delay(attempt, random.random()), error.retry_after or 0.0)
@@ -121,10 +127,10 @@ class Attempts:
         remaining = context.remaining()
         # A little before the caller's deadline, so that the caller still hears what was the matter.
         patience = min(self._patience.idle_timeout, remaining - min(0.5, remaining * 0.1))
-        request = self._request
+        request = self._request if self._ladder is None else self._ladder.prepare(self._request, model)
         reservation: Reservation | None = None
         if self._budgets:
-            request, reservation = await self._reserve(model, patience)
+            request, reservation = await self._reserve(model, request, patience)
         watch = Watch(context.system, patience)
         try:
             with watch.scope:
@@ -142,9 +148,10 @@ class Attempts:
         finally:
             watch.close()
 
-    async def _reserve(self, model: ChatModel, patience: float) -> tuple[ChatRequest, Reservation]:
+    async def _reserve(
+        self, model: ChatModel, request: ChatRequest, patience: float
+    ) -> tuple[ChatRequest, Reservation]:
         """Reserve in the budgets, and hold the answer to what was reserved."""
-        request = self._request
         info = await self._route.info(with_price=any(budget.limits_usd for budget in self._budgets))
         asked = output_limit_of(request, self._route.options)
         reservation = await open_reservation(

@@ -9,6 +9,7 @@ from tinyllm_actors.function import Call, Function
 from tinyllm_actors.kernel import Backoff
 from tinyllm_actors.llm.attempts import Attempts, Patience
 from tinyllm_actors.llm.budget import active_budgets, chain
+from tinyllm_actors.llm.ladder import Ladder, LadderMemory
 from tinyllm_actors.llm.model import Completed
 from tinyllm_actors.llm.route import Route
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.llm.budget import Budget
     from tinyllm_actors.llm.model import ChatModel, ChatRequest, Completion
     from tinyllm_actors.llm.model_info import ModelInfo
+    from tinyllm_actors.llm.structured import StructuredOutput
     from tinyllm_actors.llm.watch import Watch
 
 __all__ = ["LLM"]
@@ -65,6 +67,7 @@ class LLM(Function):
         )
         self._route: Route | None = None
         self._routes: dict[str | ChatModel, Route] = {}
+        self._ladders = LadderMemory()
 
     async def started(self) -> None:
         """Find the model's provider, and open the model if nobody has."""
@@ -75,16 +78,18 @@ class LLM(Function):
             self.display_name = type(model).__name__.removesuffix("Model")
         await super().started()
 
-    async def run(self, request: ChatRequest) -> dict[str, Completion]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Return the whole answer."""
-        return {"completion": await self._attempts(request, _complete).answer()}
+    async def run(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, request: ChatRequest, output: StructuredOutput[Any] | None = None
+    ) -> dict[str, Completion]:
+        """Return the whole answer; `output` makes the model answer in a type, in the way that it is best at."""
+        return {"completion": await self._attempts(request, output, _complete).answer()}
 
     async def produce(self, message: Any, emit: Callable[[Any], Awaitable[None]]) -> None:
         """Stream the model's events, without `Completed`, and then the dictionary of the call."""
         if type(message) is not Call:
             raise TypeError(f"{self.name} takes calls only; use `ref.stream(request=…)`")
 
-        async def run(request: ChatRequest) -> dict[str, Completion]:
+        async def run(request: ChatRequest, output: StructuredOutput[Any] | None = None) -> dict[str, Completion]:
             async def once(model: ChatModel, request: ChatRequest, watch: Watch) -> Completion:
                 async with model.stream(request) as events:
                     async for event in events:
@@ -95,17 +100,21 @@ class LLM(Function):
                         watch.rest()
                 raise ModelError(f"the stream of {model.name!r} ended without a completion", output_started=True)
 
-            return {"completion": await self._attempts(request, once).answer()}
+            return {"completion": await self._attempts(request, output, once).answer()}
 
         await emit(await self._call(message.arguments, run))
 
     def _attempts(
-        self, request: ChatRequest, call: Callable[[ChatModel, ChatRequest, Watch], Awaitable[Completion]]
+        self,
+        request: ChatRequest,
+        output: StructuredOutput[Any] | None,
+        call: Callable[[ChatModel, ChatRequest, Watch], Awaitable[Completion]],
     ) -> Attempts:
         assert self._route is not None
         active = active_budgets()
         budgets = chain(self._budget, *active) if active or self._budget is not None else ()
-        return Attempts(self._patience, self._route, request, budgets, self.context, self._route_to, call)
+        ladder = None if output is None else Ladder(output, self._ladders.of(output))
+        return Attempts(self._patience, self._route, request, ladder, budgets, self.context, self._route_to, call)
 
     def _route_to(self, model: str | ChatModel) -> Route:
         """Return the way to another model, for which this one's options do not hold."""
