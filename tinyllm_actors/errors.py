@@ -40,9 +40,12 @@ TinyLLMError
 ├── ToolError                      a tool call failed; the model is told
 │   ├── UnknownTool                the model asked for a tool that it was not given
 │   ├── InvalidArguments           the arguments do not fit the tool's schema
+│   ├── ToolCrashed                the process of an isolated tool died
 │   ├── ToolDenied                 a person did not allow the call
+│   ├── ToolRateLimited            the tool may not be called so often
 │   ├── ToolTimeout                the tool took too long (also a TimeoutError)
 │   └── ToolRetry                  raised by a tool: the model should try again, differently
+├── IsolatedFailure                a tool raised this in its own process; `.type_name` says what
 ├── StoreError                     the store of conversations failed; `.retryable`, `.keys`
 │   ├── StoreUnavailable           it cannot be reached, or is not open
 │   ├── StoreBusy                  somebody else held it for too long (also a TimeoutError)
@@ -87,6 +90,7 @@ __all__ = [
     "FunctionFailed",
     "InvalidArguments",
     "InvalidTransition",
+    "IsolatedFailure",
     "LinkedActorFailed",
     "MailboxFull",
     "MalformedResponse",
@@ -115,8 +119,10 @@ __all__ = [
     "StreamInterrupted",
     "SystemClosed",
     "TinyLLMError",
+    "ToolCrashed",
     "ToolDenied",
     "ToolError",
+    "ToolRateLimited",
     "ToolRetry",
     "ToolTimeout",
     "UnknownActor",
@@ -537,6 +543,24 @@ class ToolDenied(ToolError):
     """A person did not allow the call, or was not asked; it did not run."""
 
 
+class ToolRateLimited(ToolError):
+    """The tool was called so often that this call's turn comes too late.
+
+    Attributes:
+        retry_after: seconds until it may be called.
+    """
+
+    retryable = True
+
+    def __init__(self, tool: str, message: str, *, retry_after: float) -> None:
+        super().__init__(tool, message)
+        self.retry_after = retry_after
+
+
+class ToolCrashed(ToolError):
+    """The process in which an isolated tool ran died, or sent nonsense; the message says how."""
+
+
 class ToolTimeout(ToolError, TimeoutError):
     """The tool took longer than its time-out; its work was cancelled."""
 
@@ -546,6 +570,18 @@ class ToolRetry(ToolError):
 
     def __init__(self, message: str, *, tool: str = "") -> None:
         super().__init__(tool, message)
+
+
+class IsolatedFailure(TinyLLMError):
+    """A tool raised an exception in its own process, of a class that this one need not know.
+
+    Attributes:
+        type_name: the name of the class.
+    """
+
+    def __init__(self, type_name: str, message: str) -> None:
+        super().__init__(f"{type_name}: {message}")
+        self.type_name = type_name
 
 
 # --- stores of conversations ------------------------------------------------------------------------

@@ -22,6 +22,8 @@ from tinyllm_actors.tool.approval import ApprovalRequest, Decision
 from tinyllm_actors.tool.context import ToolContext
 from tinyllm_actors.tool.decorator import tool
 from tinyllm_actors.tool.definition import Tool
+from tinyllm_actors.tool.isolation import ProcessLimits
+from tinyllm_actors.tool.limits import RateLimit
 from tinyllm_actors.tool.options import ToolOptions
 from tinyllm_actors.tool.outcome import ToolFinished, ToolOutcome, ToolProgress, ToolRequest, ToolStarted
 from tinyllm_actors.tool.source import ListTools, ToolsChanged, ToolSource, topic
@@ -31,6 +33,8 @@ __all__ = [
     "ApprovalRequest",
     "Decision",
     "ListTools",
+    "ProcessLimits",
+    "RateLimit",
     "Tool",
     "ToolContext",
     "ToolFinished",

@@ -6,11 +6,12 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tinyllm_actors.errors import ToolError
+from tinyllm_actors.errors import ToolCrashed, ToolError
 from tinyllm_actors.function import Function
 from tinyllm_actors.kernel import ChildOptions, Restart
 from tinyllm_actors.tool.approval import check_decision, decided_arguments
 from tinyllm_actors.tool.context import ToolContext
+from tinyllm_actors.tool.isolation.pool import shared_processes
 from tinyllm_actors.tool.result import cut_result, render_result
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from tinyllm_actors.tool.approval import Decision
     from tinyllm_actors.tool.definition import Tool
+    from tinyllm_actors.tool.isolation.pool import Processes
 
 __all__ = ["MAX_FULL_CHARS", "ToolFunction"]
 
@@ -39,6 +41,13 @@ class ToolFunction(Function):
         options.setdefault("name", tool.name)
         super().__init__(**options)
         self._tool = tool
+        self._processes: Processes | None = None
+
+    async def started(self) -> None:
+        """Find the warm processes, if the tool runs in one."""
+        if self._tool.isolate is not None:
+            self._processes = await shared_processes(self.context.system)
+        await super().started()
 
     def _validate_input(self, arguments: dict[str, Any]) -> dict[str, Any]:
         # The tool's own schema is the input validator, so that a bad call fails in INPUT_VALIDATION.
@@ -70,7 +79,10 @@ class ToolFunction(Function):
             if report is not None:
                 context = replace(context, report=report)
             try:
-                return self._output(await self._tool.call(values, context))
+                return self._output(await self._tool.call(values, context, processes=self._processes))
+            except ToolCrashed:
+                if attempt > self._tool.retries:
+                    raise
             except ToolError:  # the model is to do better, or there is no time left
                 raise
             except Exception:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, cast, overload
 
 from tinyllm_actors.errors import ConfigurationError
 from tinyllm_actors.tool.context import ToolContext
 from tinyllm_actors.tool.docstring import parse_docstring
 from tinyllm_actors.tool.execution import run_tool
 from tinyllm_actors.tool.explicit import ExplicitArguments, Validator
+from tinyllm_actors.tool.isolation.reference import check_reference
+from tinyllm_actors.tool.limits import Origin
 from tinyllm_actors.tool.model import ModelArguments
 from tinyllm_actors.tool.options import DEFAULT_MAX_RESULT_CHARS, DEFAULT_TIMEOUT, ToolOptions, check_options
 from tinyllm_actors.tool.result import cut_result, render_result
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from tinyllm_actors.kernel import ChildSpec
     from tinyllm_actors.tool.arguments import Arguments
     from tinyllm_actors.tool.compact import Schema
+    from tinyllm_actors.tool.isolation.limits import ProcessLimits
+    from tinyllm_actors.tool.isolation.pool import Processes
 
 __all__ = ["Tool", "caller_locals"]
 
@@ -53,6 +57,7 @@ class Tool(Generic[P, R_co]):
         description: when and how to use it, for the model to read.
         arguments: what it takes.
         signature: how `function` is called.
+        origin: the same for all tools that were made from one another; what shares `rate_limit` and `concurrency`.
 
     The other attributes are `ToolOptions`, explained there.
 
@@ -70,9 +75,13 @@ class Tool(Generic[P, R_co]):
     idempotent: bool = False
     sequential: bool = False
     requires_approval: bool | Callable[[dict[str, Any]], bool] = False
+    rate_limit: tuple[int, float] | None = None
+    concurrency: int | None = None
+    isolate: Literal["process"] | ProcessLimits | None = None
     max_result_chars: int = DEFAULT_MAX_RESULT_CHARS
     strict: bool = False
     threaded: bool = True
+    origin: Origin = field(default_factory=Origin)
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -80,6 +89,8 @@ class Tool(Generic[P, R_co]):
                 f"{self.name!r} cannot be the name of a tool; give name= with 1 to 64 letters (a-z), digits, _ and -"
             )
         check_options(self.name, {option: getattr(self, option) for option in ToolOptions.__annotations__})
+        if self.isolate is not None:
+            check_reference(self.name, self.function)
         # For inspect, help() and type checkers at run time the tool looks like its function.
         for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
             if (value := getattr(self.function, attribute, None)) is not None:
@@ -231,25 +242,30 @@ class Tool(Generic[P, R_co]):
         context: ToolContext | None = None,
         *,
         limiter: CapacityLimiter | None = None,
+        processes: Processes | None = None,
     ) -> object:
         """Run the function once and return its result.
 
-        It is cancelled after `timeout` seconds, or at the context's deadline if that comes first. A plain function
-        runs in a worker thread; when it is cancelled or late, the thread is left behind and its result dropped.
+        First it waits until `concurrency` and `rate_limit` let it. It is cancelled after `timeout` seconds, this
+        waiting included, or at the context's deadline if that comes first. A plain function runs in a worker thread;
+        when it is cancelled or late, the thread is left behind and its result dropped.
         What a generator yields is reported; its result is what it returns, or else its last item.
 
         Args:
             arguments: as `validate` returns them.
             context: what the function may know of the call; its deadline is shortened to this run's.
             limiter: bounds the worker threads; by default all tools of one event loop share 40.
+            processes: where a tool with `isolate` finds a process that is warm; by default it starts one for this run.
 
         Raises:
             ToolTimeout: the run took too long.
+            ToolRateLimited: its turn comes too late.
+            ToolCrashed: the process of a tool with `isolate` died.
             ToolError: the function tried to end the process.
             TypeError: the tool is a method, and not that of an instance.
             Exception: whatever the function raised.
         """
-        return await run_tool(self, arguments, context or ToolContext(), limiter)
+        return await run_tool(self, arguments, context or ToolContext(), limiter, processes)
 
     def render(self, value: object) -> str:
         """Return a result as the model will see it: text, cut to `max_result_chars`; never raises."""

@@ -19,15 +19,17 @@ from anyio import CancelScope, CapacityLimiter, current_time, from_thread, to_th
 from anyio.lowlevel import RunVar, checkpoint
 
 from tinyllm_actors.errors import ToolError, ToolRetry, ToolTimeout
+from tinyllm_actors.tool.limits import held_limits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 
     from tinyllm_actors.tool.context import ToolContext
     from tinyllm_actors.tool.definition import Tool
+    from tinyllm_actors.tool.isolation.pool import Processes
     from tinyllm_actors.tool.signature import CallKind
 
-__all__ = ["MAX_THREADS", "run_tool"]
+__all__ = ["MAX_THREADS", "run_here", "run_tool"]
 
 MAX_THREADS = 40
 """Threads for tools in one event loop. They are counted apart from anyio's own, so that tools which hang do not
@@ -37,12 +39,18 @@ _limiter: RunVar[CapacityLimiter] = RunVar("tinyllm_actors.tool threads")
 
 
 async def run_tool(
-    tool: Tool[..., object], arguments: Mapping[str, object], context: ToolContext, limiter: CapacityLimiter | None
+    tool: Tool[..., object],
+    arguments: Mapping[str, object],
+    context: ToolContext,
+    limiter: CapacityLimiter | None,
+    processes: Processes | None = None,
 ) -> object:
     """Run `tool` once and return what it gives in the end; `Tool.call` says how.
 
     Raises:
         ToolTimeout: it took too long.
+        ToolRateLimited: its turn comes too late.
+        ToolCrashed: its process died.
         ToolError: it tried to end the process.
         TypeError: it is a method, and not that of an instance.
         Exception: whatever it raised.
@@ -55,19 +63,13 @@ async def run_tool(
         math.inf if tool.timeout is None else started + tool.timeout,
         math.inf if context.deadline is None else context.deadline,
     )
-    threaded = tool.threaded and signature.kind in ("sync", "generator")
-    report = _report_from_thread(context.report) if threaded else context.report
-    values = dict(arguments)
-    if injected := tool.arguments.injected:
-        mine = replace(context, deadline=None if deadline == math.inf else deadline, report=report)
-        values.update(dict.fromkeys(injected, mine))
-    positional, keywords = signature.arrange(values)
-    call = functools.partial(tool.function, *positional, **keywords)
+    context = replace(context, deadline=None if deadline == math.inf else deadline)
     with CancelScope(deadline=deadline):
         try:
-            if threaded:
-                return await _run_in_thread(call, signature.kind, report, limiter or _own_limiter())
-            return await _run_on_loop(call, signature.kind, report)
+            if tool.rate_limit is None and tool.concurrency is None:
+                return await _run_once(tool, arguments, context, limiter, processes)
+            async with held_limits(tool, deadline):
+                return await _run_once(tool, arguments, context, limiter, processes)
         except ToolRetry as error:
             error.tool = error.tool or tool.name
             raise
@@ -77,7 +79,33 @@ async def run_tool(
     raise ToolTimeout(tool.name, f"tool {tool.name!r} did not finish within {seconds:.3g} s and was stopped")
 
 
-async def _run_on_loop(call: Callable[[], Any], kind: CallKind, report: Callable[[object], None]) -> object:
+async def _run_once(
+    tool: Tool[..., object],
+    arguments: Mapping[str, object],
+    context: ToolContext,
+    limiter: CapacityLimiter | None,
+    processes: Processes | None,
+) -> object:
+    if tool.isolate is not None:
+        # With all that starts processes, which most programs do not need.
+        from tinyllm_actors.tool.isolation.run import run_isolated
+
+        return await run_isolated(tool, arguments, context, processes)
+    kind = tool.signature.kind
+    threaded = tool.threaded and kind in ("sync", "generator")
+    report = _report_from_thread(context.report) if threaded else context.report
+    values = dict(arguments)
+    if injected := tool.arguments.injected:
+        values.update(dict.fromkeys(injected, replace(context, report=report) if threaded else context))
+    positional, keywords = tool.signature.arrange(values)
+    call = functools.partial(tool.function, *positional, **keywords)
+    if threaded:
+        return await _run_in_thread(call, kind, report, limiter or _own_limiter())
+    return await run_here(call, kind, report)
+
+
+async def run_here(call: Callable[[], Any], kind: CallKind, report: Callable[[object], None]) -> object:
+    """Run a call of that kind in this task, and return what it gives in the end."""
     await checkpoint()  # so that a call which was cancelled or is too late does not start
     if kind == "async_generator":
         return await _drain_async(call(), report)

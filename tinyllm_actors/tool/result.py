@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import msgspec
 
-__all__ = ["cut_result", "render_result"]
+__all__ = ["cut_result", "plain", "render_result"]
 
 
 def render_result(value: object) -> str:
@@ -51,7 +51,7 @@ def _render(value: object) -> str:
     if isinstance(value, bytes | bytearray):
         return _bytes(bytes(value))
     try:
-        text = msgspec.json.encode(value, enc_hook=_plain).decode()
+        text = msgspec.json.encode(value, enc_hook=plain).decode()
     except (TypeError, ValueError, RecursionError):  # a lone surrogate, a cycle, keys that are no keys in JSON
         return str(value)
     # A date, a number of decimal digits, a path: text by itself needs no quotes.
@@ -65,7 +65,7 @@ def _bytes(value: bytes) -> str:
         return f"<{len(value)} bytes of binary data>"
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """Return something that JSON has for what msgspec does not know."""
     if isinstance(value, Mapping):
         return dict(cast("Mapping[object, object]", value))
