@@ -34,6 +34,8 @@ class Plain(Actor):
         match message:
             case "remaining":
                 return self.context.remaining()
+            case "deadlines":
+                return self.context.deadline, self.context.deadline
             case "id":
                 return self.context.message_id
             case _:
@@ -71,6 +73,22 @@ async def test_rule_06_a_plain_handler_knows_its_deadline_too() -> None:
         assert await ref.ask("remaining", timeout=3.0) == 3.0
         assert await ref.ask("remaining") == 7.0
         assert await ref.ask("remaining", timeout=None) == float("inf")
+
+
+@pytest.mark.virtual_time
+async def test_rule_06_a_plain_handler_inherits_a_deadline_too() -> None:
+    """In the asker's task as well, a deadline can be shortened and not extended, and does not move."""
+
+    async def nested(actor: Doer) -> list[tuple[float, float]]:
+        await anyio.sleep(1)
+        return [await inner.ask("deadlines", timeout=timeout) for timeout in (None, 100.0, 2.0)]
+
+    async with ActorSystem() as system:
+        inner = await system.spawn(Plain)
+        outer = await system.spawn(Doer)
+        began = anyio.current_time()
+        answers = await outer.ask(nested, timeout=5.0)
+        assert answers == [(began + 5.0,) * 2, (began + 5.0,) * 2, (began + 3.0,) * 2]
 
 
 @pytest.mark.virtual_time

@@ -16,6 +16,7 @@ from tinyllm_actors.kernel.stream import StreamRequest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
+    from contextvars import Context
 
     from tinyllm_actors.kernel.cell import Cell
     from tinyllm_actors.kernel.slots import Backend
@@ -44,11 +45,33 @@ class _Answered(Envelope):
         backend: set where it is time to let others run before the answer is read.
     """
 
-    __slots__ = ("backend", "error", "value")
+    __slots__ = ("_limit", "_timeout", "backend", "error", "value")
 
-    value: object
-    error: ActorFailed | None
-    backend: Backend | None
+    # Not `super().__init__(…)`: see `Ask`.
+    def __init__(self, message: object, receiver: Cell, context: Context, timeout: float | None, limit: float) -> None:
+        self.message = message
+        self.receiver = receiver
+        self.context = context
+        self.id = next(receiver.system.ids)
+        self.attempt = 0
+        self.since = 0.0
+        self.waits = None
+        self.value: object = None
+        self.error: ActorFailed | None = None
+        self.backend: Backend | None = None
+        self._timeout = timeout
+        self._limit = limit  # the asker's own deadline
+
+    @property
+    def deadline(self) -> float:
+        """When the asker stops waiting.
+
+        The clock is read when a handler first wants to know, which hardly any plain one does: it takes a twentieth of
+        such an ask. Before that moment there was nothing but the handler's own work, since it cannot wait.
+        """
+        if self._timeout is not None:  # asked again it stays the same, since a later one never counts
+            self._limit = min(self._limit, self.receiver.system.now() + self._timeout)
+        return self._limit
 
     def __await__(self) -> Generator[Any, Any, Any]:
         if self.backend is not None:
@@ -176,35 +199,23 @@ class ActorRef:
             asker = None
         if timeout == SYSTEM_DEFAULT:
             timeout = system.ask_timeout
-        if cell.plain and cell.idle and system.scheduler.inline_depth < MAX_INLINE:
-            deadline = NEVER if asker is None else asker.deadline
-            if timeout is not None:
-                until = system.now() + timeout
-                if until < deadline:
-                    deadline = until
-            return self._answer_now(cell, message, deadline)
-        ask = Ask(message, cell, asker, timeout)
-        cell.post(ask)
-        return ask
-
-    @staticmethod
-    def _answer_now(cell: Cell, message: object, deadline: float) -> Awaitable[Any]:
-        """Run the handler in the asker's task: the actor is idle, so it is its turn."""
-        context = copy_context()
-        answer = _Answered(message, cell, context, deadline)
-        actor = cell.actor
-        assert actor is not None
-        system = cell.system
         scheduler = system.scheduler
+        actor = cell.actor
+        if not cell.idle or not cell.plain or scheduler.inline_depth >= MAX_INLINE or actor is None:
+            ask = Ask(message, cell, asker, timeout)
+            cell.post(ask)
+            return ask
+        # It is idle, so it is its turn, and its handler is a plain function: it runs here, in the asker's task.
+        context = copy_context()
+        answer = _Answered(message, cell, context, timeout, NEVER if asker is None else asker.deadline)
         cell.idle = False
         scheduler.inline_depth += 1
         scheduler.answered += 1
-        answer.backend = None if scheduler.answered % YIELD_EVERY else system.backend
+        if not scheduler.answered % YIELD_EVERY:
+            answer.backend = system.backend
         try:
             answer.value = context.run(invoke, answer, actor.receive)
-            answer.error = None
         except BaseException as error:
-            answer.value = None
             answer.error = ActorFailed(cell.path, settle(cell, answer, error, None))
         scheduler.inline_depth -= 1
         answer.context = None
