@@ -188,6 +188,26 @@ async def test_a_failed_message_restarts_it_in_a_new_task() -> None:
         assert log == ["opened", "stopping (failed)", "served", "closed", "opened"]
 
 
+async def test_it_takes_no_message_before_its_start_was_seen() -> None:
+    """One that fails with what it sent itself in `started()` has started, and is restarted as others are."""
+
+    class Eager(Actor):
+        options = ChildOptions(dedicated=True)
+
+        async def started(self) -> None:
+            if self.context.incarnation == 1:
+                self.context.ref.tell_nowait("fail")
+
+        async def receive(self, message: str) -> int:
+            if message == "fail":
+                raise LookupError(message)
+            return self.context.incarnation
+
+    async with ActorSystem(supervisor=PATIENT) as system:
+        eager = await system.spawn(Eager)
+        assert await eager.ask("how often?") == 2
+
+
 async def test_a_message_can_be_redelivered() -> None:
     """To the next incarnation's task."""
     async with ActorSystem(supervisor=PATIENT) as system:

@@ -316,6 +316,56 @@ async def test_rule_17_a_message_may_change_the_state_and_be_postponed() -> None
         assert await job.ask(step) == "in BUSY"
 
 
+async def test_rule_17_a_message_is_postponed_once_however_often_its_actions_say_so() -> None:
+    """It comes back once."""
+    async with ActorSystem() as system:
+        log: list[str] = []
+        job = await system.spawn(Job, log)
+        await job.tell(
+            act(lambda self: Keep([Postpone(), Postpone()]) if self.state is Phase.IDLE else log.append("!"))
+        )
+        await do(job, Next(Phase.BUSY))
+        await do(job, Keep())
+        assert log.count("!") == 1
+
+
+async def test_rule_17_a_message_whose_entry_fails_was_not_postponed() -> None:
+    """Delivery is at most once: it failed, and the next incarnation does not get it again."""
+    async with ActorSystem(supervisor=PATIENT) as system:
+        log: list[str] = []
+
+        class Broken(Job):
+            async def enter_busy(self, source: Phase | None) -> Keep:
+                raise LookupError("broken")
+
+        broken = await system.spawn(Broken, log)
+        await broken.tell(say(Next(Phase.BUSY, [Postpone()])))
+        await do(broken, Keep())
+        assert log.count("IDLE: do") == 2
+
+
+async def test_rule_17_a_change_of_state_is_finished_though_its_asker_leaves() -> None:
+    """The entry is not cut short, and the actions run: a machine would be stuck that waits for a lost time-out."""
+    async with ActorSystem() as system:
+        entered, go = anyio.Event(), anyio.Event()
+        log: list[str] = []
+
+        class Slow(Job):
+            async def enter_busy(self, source: Phase | None) -> Keep:
+                entered.set()
+                await go.wait()
+                return Keep([NextEvent("from entry")])
+
+        slow = await system.spawn(Slow, log)
+        async with anyio.create_task_group() as group:
+            group.start_soon(do, slow, Next(Phase.BUSY, [NextEvent("inserted")]))
+            await entered.wait()
+            group.cancel_scope.cancel()
+        go.set()
+        await do(slow, Keep())
+        assert log[-3:] == ["BUSY: inserted", "BUSY: from entry", "BUSY: do"]
+
+
 async def test_rule_17_an_asker_may_leave_while_its_message_is_postponed() -> None:
     """Its message does not come back."""
     async with ActorSystem() as system:
@@ -483,6 +533,60 @@ async def test_rule_17_a_named_timeout_outlives_the_state() -> None:
         await do(job, Next(Phase.BUSY, [NamedTimeout("a", 7.0, "second"), CancelTimeout("c"), CancelTimeout("?")]))
         await anyio.sleep(20.0)
         assert [line for line in log if line.startswith("BUSY: ") and line != "BUSY: do"] == ["BUSY: b", "BUSY: second"]
+
+
+@pytest.mark.virtual_time
+async def test_rule_17_a_timeout_that_is_over_waits_for_what_comes_back() -> None:
+    """First what is inserted, then what was postponed, then time-outs in the order they were due, then the others."""
+    async with ActorSystem() as system:
+        log: list[str] = []
+
+        class Patient(Job):
+            async def on_idle(self, message: Any) -> Any:
+                if message == "postponed":
+                    return Postpone()
+                result = await super().on_any(message)
+                return await result if hasattr(result, "__await__") else result
+
+        async def late(self: Job) -> Any:
+            await anyio.sleep(15.0)  # both time-outs are over, and wait behind this message
+            return Next(Phase.BUSY, [NextEvent("inserted")])
+
+        job = await system.spawn(Patient, log)
+        await job.tell("postponed")
+        await do(job, Keep([NamedTimeout("b", 10.0, "second"), NamedTimeout("a", 5.0, "first")]))
+        asking = job.ask(late)
+        await job.tell("other")
+        await asking
+        await anyio.sleep(1.0)
+        assert [line.removeprefix("BUSY: ") for line in log if line.startswith("BUSY: ")] == [
+            "inserted",
+            "postponed",
+            "first",
+            "second",
+            "other",
+        ]
+
+
+async def test_rule_17_a_timeout_of_no_time_comes_before_messages_that_wait() -> None:
+    """And after what is inserted."""
+    async with ActorSystem() as system:
+        log: list[str] = []
+        job = await system.spawn(Job, log)
+        opening = job.ask(say(Keep([StateTimeout(0, "state"), NamedTimeout("n", 0, "named"), NextEvent("inserted")])))
+        await job.tell("waiting")
+        await opening
+        await do(job, Keep())
+        assert log[2:6] == ["IDLE: inserted", "IDLE: state", "IDLE: named", "IDLE: waiting"]
+
+
+async def test_rule_17_a_timeout_in_the_past_is_refused_where_it_is_made() -> None:
+    """The value is named."""
+    for seconds in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match=f"not after {seconds!r}"):
+            StateTimeout(seconds)
+        with pytest.raises(ValueError, match=f"not after {seconds!r}"):
+            NamedTimeout("n", seconds)
 
 
 @pytest.mark.virtual_time

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _silence() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def _silence(_unconfigured_log: None) -> Iterator[None]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.reset_defaults()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from tinyllm_actors.errors import ActorStopped, MailboxFull, MessageDiscarded
 from tinyllm_actors.kernel.cold import Cold
-from tinyllm_actors.kernel.deferred import requeue
+from tinyllm_actors.kernel.deferred import admit_urgent, requeue
 from tinyllm_actors.kernel.envelope import Ask, Envelope, Kind
 from tinyllm_actors.kernel.events import Transition
 from tinyllm_actors.kernel.lifecycle import LIFECYCLE, Event, ExitReason, Lifecycle
@@ -196,6 +196,11 @@ class Cell:
             self.idle = False
             self.system.scheduler.enqueue(self)
 
+    def insert(self, envelope: Signal) -> None:
+        """Put a message before all others, those of the control lane included, once that in processing is done."""
+        self.cold.inserted.append(envelope)
+        self.attention |= URGENT
+
     def refuse(self, envelope: Envelope, reason: str) -> None:
         """Account for a message that will not be handled: its asker fails, a tell becomes a dead letter."""
         if isinstance(envelope, Ask):
@@ -279,12 +284,11 @@ class Cell:
             mailbox = self.new_queue()
         if cold.replay:
             requeue(self, cold)
+            self.attention |= URGENT
         if self.attention & VOIDS:
             self.attention &= ~VOIDS
             drop_done(mailbox)
-        if self.attention & URGENT:
-            while cold.urgent:
-                mailbox.appendleft(cold.urgent.pop())
+        if self.attention & URGENT and not admit_urgent(mailbox, cold):
             self.attention &= ~URGENT
         if self.attention & WAITERS:
             self.admit_waiters()

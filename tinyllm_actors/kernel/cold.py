@@ -29,6 +29,7 @@ class Cold:
     """The part of a cell that most actors never need."""
 
     __slots__ = (
+        "ahead",
         "behaviours",
         "children",
         "deferred",
@@ -36,6 +37,7 @@ class Cold:
         "halting",
         "has_numbered_names",
         "idle_timers",
+        "inserted",
         "joiners",
         "leaving",
         "looks",
@@ -61,6 +63,8 @@ class Cold:
         self.has_numbered_names = False  # a child was given a name that could be one of the made ones
         self.supervision: Supervision | None = None
         self.urgent: deque[Signal] = deque()
+        self.inserted: list[Signal] = []  # what a state machine wants to handle next
+        self.ahead: list[Envelope] = []  # what stands before user messages in the mailbox; the next one is the last
         self.waiters: deque[Waiter] = deque()
         self.watchers: dict[Cell, int] = {}  # who is told of the end, and how: the bits of `watch`
         self.watching: dict[Cell, int] = {}

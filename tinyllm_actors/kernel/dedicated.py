@@ -138,12 +138,12 @@ class Runner:
         self._started = True
         self._announce()
         try:
-            while self._reason is None:
-                envelope = await self._drain()
-                if envelope is not None or self._reason is not None:
-                    break
+            while self._reason is None and envelope is None:
+                # Before it looks for the first time too: until whoever starts it has seen that, it takes no messages.
                 self._slot = slot = self._cell.system.backend.new_slot()
                 await slot
+                if self._reason is None:
+                    envelope = await self._drain()
         except anyio.get_cancelled_exc_class():
             if self._reason is None:
                 return await self._collapse(None)

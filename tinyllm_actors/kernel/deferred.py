@@ -8,14 +8,15 @@ from tinyllm_actors.errors import ActorFailed, ActorStopped, MailboxFull
 from tinyllm_actors.kernel.envelope import Ask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tinyllm_actors.kernel.cell import Cell
     from tinyllm_actors.kernel.cold import Cold
     from tinyllm_actors.kernel.envelope import Envelope
     from tinyllm_actors.kernel.lifecycle import ExitReason
+    from tinyllm_actors.kernel.mailbox import Queue
 
-__all__ = ["ReplyTo", "defer", "fail_deferred", "postpone", "recall", "requeue"]
+__all__ = ["ReplyTo", "admit_urgent", "defer", "fail_deferred", "postpone", "recall", "requeue"]
 
 
 class _DeferredAsk(Ask):
@@ -121,10 +122,12 @@ def defer(envelope: Envelope | None) -> ReplyTo:
 
 
 def recall(envelope: Envelope) -> None:
-    """Make an ordinary ask of a deferred one, which will be handled again."""
-    if isinstance(envelope, Ask) and type(envelope) is _DeferredAsk:
-        envelope.receiver.cold.deferred.pop(envelope, None)
-        cast("Ask", envelope).__class__ = Ask
+    """Make an ordinary ask of a deferred or detached one, which will be handled again."""
+    if isinstance(envelope, Ask):
+        envelope.detached = False
+        if type(envelope) is _DeferredAsk:
+            envelope.receiver.cold.deferred.pop(envelope, None)
+            cast("Ask", envelope).__class__ = Ask
 
 
 def fail_deferred(extra: Cold, path: str, reason: ExitReason) -> None:
@@ -160,12 +163,37 @@ def postpone(cell: Cell, envelope: Envelope, limit: int) -> None:
 
 def requeue(cell: Cell, extra: Cold) -> None:
     """Put what was put off back into the mailbox, before everything else, oldest first."""
+    extra.replay = False
     if not extra.postponed:
         return
-    extra.replay = False
     postponed, extra.postponed = extra.postponed, []
     mailbox = cell.new_queue() if cell.mailbox is None else cell.mailbox
-    for envelope, context in reversed(postponed):
+    extra.ahead = [envelope for envelope in extra.ahead if envelope.context is not None]
+    for envelope, context in postponed:
         recall(envelope)
         envelope.context = context
+    _put_first(mailbox, extra, [envelope for envelope, _ in postponed])
+
+
+def admit_urgent(mailbox: Queue, extra: Cold) -> bool:
+    """Let the control lane in, in order, behind what a state machine has inserted and what came back to it.
+
+    Returns:
+        Whether to look again after the next message.
+    """
+    ahead = extra.ahead
+    while ahead and (ahead[-1].context is None or ahead[-1].done):
+        ahead.pop()  # it was handled
+    if extra.inserted:
+        _put_first(mailbox, extra, extra.inserted)
+        extra.inserted.clear()
+    elif not ahead and extra.urgent:
+        _put_first(mailbox, extra, extra.urgent)
+        extra.urgent.clear()
+    return bool(ahead)
+
+
+def _put_first(mailbox: Queue, extra: Cold, envelopes: Sequence[Envelope]) -> None:
+    for envelope in reversed(envelopes):
         mailbox.appendleft(envelope)
+        extra.ahead.append(envelope)

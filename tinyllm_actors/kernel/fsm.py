@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StateMachineActor"]
 
-_STATE_TIMER = "state timeout"
+_STATE_TIMER = "<state>"  # no name that anybody would give to a time-out
 _ACTIONS = (Postpone, Reply, StateTimeout, NamedTimeout, CancelTimeout, NextEvent)
 
 
@@ -48,11 +48,25 @@ class StateMachineActor(Actor):
     None at the start) and may return actions. All may be `async def` or plain.
 
     In this order, a change of state: is checked against the table, is published as a `Transition`, cancels the state's
-    time-out, runs `enter_…`, and then the actions, first those of the handler, then those of the entry. Then come
-    messages of `NextEvent`, and what was postponed, oldest first. An edge from a state to itself is no change: it is
-    published, and nothing else of this happens.
+    time-out, runs `enter_…`, and then the actions, first those of the handler, then those of the entry. Once it has
+    begun it is finished, even if the asker leaves meanwhile. An edge from a state to itself is no change: it is
+    published, its actions run, and nothing else of this happens.
+
+    What is handled next is, in this order:
+
+    1. messages of `NextEvent`, in the order of the actions,
+    2. what was postponed, oldest first, if the state has changed,
+    3. what is left of both from earlier changes,
+    4. time-outs that are over, in the order in which they were due, and whatever else the kernel sends,
+    5. messages of others.
+
+    So a time-out that is over while messages come back waits for them, and is cancelled if one of them changes the
+    state. A time-out of 0 seconds is over at once: it waits for 1 to 3, and no message of others comes before it. One
+    that has been handled and postponed is a message like any other: it comes back, and cannot be cancelled.
 
     A missing edge is `InvalidTransition`, a failure like any other; the machine is where it was, and no action ran.
+    A failure drops the message, which was not postponed then even if its actions say so. The next incarnation begins
+    with what others sent and was postponed; time-outs and messages of `NextEvent` were the old one's own.
 
     ```python
     >>> import anyio
@@ -149,16 +163,24 @@ class StateMachineActor(Actor):
             actions = _checked(result.actions if isinstance(result, Keep) else [result])
         else:
             return result
-        answer = self._answer(actions)
+        postponed = any(isinstance(action, Postpone) for action in actions)
+        answers = [action.value for action in actions if isinstance(action, Reply) and action.to is None]
         if isinstance(result, Next):
             self._state = target
             self._publish(source, str(event), target)
             if target != source:
                 self.context.cancel_timer(_STATE_TIMER)
-                self._replay()
+                self.context.detach()  # what has begun is finished, so that no action of it is lost with its asker
                 actions = [*actions, *await self._enter(source)]
         self._perform(actions)
-        return answer
+        # Not before: a message whose entry fails has failed, and does not come back.
+        if postponed:
+            current = CURRENT.get()
+            assert current is not None
+            postpone(self.kernel_cell, current, self.max_postponed)
+        if target != source:
+            self._replay()
+        return answers[-1] if answers else None
 
     # --- the parts of a step -----------------------------------------------------------------------
 
@@ -173,18 +195,6 @@ class StateMachineActor(Actor):
         if result.state is not None and result.state != target:
             raise InvalidTransition(path, source, f"{result.event!s} → {result.state!s}")
         return target, result.event
-
-    def _answer(self, actions: Sequence[Action]) -> Any:
-        """Return what this message's ask is answered with, or put the message off."""
-        answer: Any = None
-        for action in actions:
-            if isinstance(action, Postpone):
-                current = CURRENT.get()
-                assert current is not None
-                postpone(self.kernel_cell, current, self.max_postponed)
-            elif isinstance(action, Reply) and action.to is None:
-                answer = action.value
-        return answer
 
     def _replay(self) -> None:
         """Let what was put off come back once this message is done."""
@@ -204,23 +214,28 @@ class StateMachineActor(Actor):
         return actions
 
     def _perform(self, actions: Sequence[Action]) -> None:
-        context = self.context
         for action in actions:
             match action:
                 case Reply(value, to) if to is not None:
                     to.reply(value)
                 case StateTimeout(seconds, message):
-                    context.cancel_timer(_STATE_TIMER)
-                    if seconds is not None:
-                        context.send_after(seconds, message, name=_STATE_TIMER)
+                    self._set_timer(_STATE_TIMER, seconds, message)
                 case NamedTimeout(name, seconds, message):
-                    context.send_after(seconds, message, name=name)
+                    self._set_timer(name, seconds, message)
                 case CancelTimeout(name):
-                    context.cancel_timer(name)
+                    self.context.cancel_timer(name)
                 case NextEvent(message):
-                    self.kernel_cell.post_urgent(Signal(message, self.kernel_cell))
+                    self.kernel_cell.insert(Signal(message, self.kernel_cell))
                 case _:
                     pass  # done already: it is about this message
+
+    def _set_timer(self, name: str, seconds: float | None, message: Any) -> None:
+        if seconds is None:
+            self.context.cancel_timer(name)
+            return
+        self.context.send_after(seconds, message, name=name)
+        if seconds == 0:
+            self.kernel_cell.cold.timers[name].expire_now()
 
     def _publish(self, source: Any, event: str, target: Any) -> None:
         cell = self.kernel_cell

@@ -29,7 +29,8 @@ __all__ = [
 class Postpone:
     """Put this message off until the state has changed; its asker goes on waiting.
 
-    Messages that were put off come back oldest first and before all others. To be returned alone or as an action.
+    Messages that were put off come back oldest first, before time-outs and messages that have not been handled yet. To
+    be returned alone or as an action; the answer is then that of the last time, whatever a `Reply` beside it says.
 
     ```python
     >>> import anyio
@@ -118,12 +119,18 @@ class StateTimeout:
     ```
 
     Args:
-        seconds: from now; None to cancel the one that runs.
+        seconds: from now; None to cancel the one that runs, 0 for before all messages that wait.
         message: what to send.
+
+    Raises:
+        ValueError: `seconds` is below 0.
     """
 
     seconds: float | None
     message: Any = None
+
+    def __post_init__(self) -> None:
+        _check_seconds(self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +164,24 @@ class NamedTimeout:
 
     Args:
         name: what it is called, to cancel or replace it.
-        seconds: from now.
+        seconds: from now; 0 for before all messages that wait.
         message: what to send.
+
+    Raises:
+        ValueError: `seconds` is below 0.
     """
 
     name: str
     seconds: float
     message: Any = None
+
+    def __post_init__(self) -> None:
+        _check_seconds(self.seconds)
+
+
+def _check_seconds(seconds: float | None) -> None:
+    if seconds is not None and not seconds >= 0:
+        raise ValueError(f"a time-out is over after 0 seconds or more, not after {seconds!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +216,7 @@ class CancelTimeout:
 
 @dataclass(frozen=True, slots=True)
 class NextEvent:
-    """Handle this message next, before those that wait and those that come back.
+    """Handle this message next, before those that come back, time-outs that are over, and those that wait.
 
     ```python
     >>> import anyio

@@ -186,7 +186,7 @@ def _node(cell: Cell, path: str, children: tuple[ActorNode, ...]) -> ActorNode:
         message_id=0 if current is None else current.id,
         busy_for=0.0 if cell.current is None else now - cell.current.since,
         depth=depth,
-        postponed=0 if extra is None else len(extra.postponed),
+        postponed=0 if extra is None else sum(not envelope.done for envelope, _ in extra.postponed),
         capacity=cell.spec.options.mailbox.capacity,
         restarts_left=None if cell.parent is None else _restarts_left(cell, cell.parent, now),
         waits_for=_waits_for(current),

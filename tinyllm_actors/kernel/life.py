@@ -14,7 +14,7 @@ import anyio
 from tinyllm_actors.errors import ActorStopped, StartFailed
 from tinyllm_actors.kernel import behaviour, watch
 from tinyllm_actors.kernel.actor import Actor
-from tinyllm_actors.kernel.cell import LEAVING, PAUSED
+from tinyllm_actors.kernel.cell import LEAVING, PAUSED, URGENT
 from tinyllm_actors.kernel.dedicated import Runner
 from tinyllm_actors.kernel.deferred import fail_deferred, requeue
 from tinyllm_actors.kernel.events import ActorTerminated
@@ -248,6 +248,8 @@ def _drop_owned(cell: Cell, reason: ExitReason) -> None:
         return
     fail_deferred(extra, cell.path, reason)
     requeue(cell, extra)
+    if extra.ahead:
+        cell.attention |= URGENT
     if cell.state is not Lifecycle.STOPPING:
         watch.forget(cell, extra)
     for timer in list(extra.timers.values()):
@@ -324,6 +326,8 @@ def refuse_waiting(cell: Cell) -> None:
         extra.looks.clear()
         extra.postponed.clear()
         extra.urgent.clear()
+        extra.inserted.clear()
+        extra.ahead.clear()
     cell.attention &= PAUSED
     for envelope in waiting:
         cell.refuse(envelope, "stopped")

@@ -45,6 +45,11 @@ class OwnedTimer:
         if self.tick is not None:
             self.tick.withdraw()
 
+    def expire_now(self) -> None:
+        """Send the message without waiting for the clock's task, which would let other messages come first."""
+        self.cell.system.timers.cancel(self.entry)
+        self.expire()
+
     def expire(self) -> None:
         """Send the message and, if periodic, set the next one on the original grid, skipping what was missed."""
         cell = self.cell
