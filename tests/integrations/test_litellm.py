@@ -384,7 +384,7 @@ async def test_closing_leaves_no_connection_and_no_client(monkeypatch: pytest.Mo
         kept.append(make_client(ssl_verify))
         return kept[-1]
 
-    monkeypatch.setattr("tinyllm_actors.integrations.litellm.model.make_client", keeping)
+    monkeypatch.setattr("tinyllm_actors.integrations.litellm.session.make_client", keeping)
     async with FaultServer(b.answer("x")) as server:
         async with opened(server) as model:
             await model.complete(REQUEST)

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from tinyllm_actors import errors
-from tinyllm_actors.integrations.litellm import LiteLLMModel
+from tinyllm_actors.integrations.litellm import LiteLLMEmbeddings, LiteLLMModel
 from tinyllm_actors.llm.messages import UserMessage
 from tinyllm_actors.llm.model import ChatRequest, Completed, TextDelta
 from tinyllm_actors.testing import behaviours as b
@@ -125,3 +125,31 @@ async def test_without_our_client_nothing_is_tried_twice_either() -> None:
                 await model.complete(REQUEST)
         assert caught.value.retry_after == 0.01
         assert len(server.requests) == 2
+
+
+async def test_embeddings_through_the_sdk() -> None:
+    """OpenAI's own embeddings come in order and with a price; nothing is tried twice, and who leaves is heard of."""
+    from tinyllm_actors.testing.embeddings import answer_embeddings, hash_vector
+
+    steps = [answer_embeddings(shuffled=True), b.rate_limited(retry_after=7), b.hang()]
+    async with FaultServer(steps) as server:
+        model = LiteLLMEmbeddings("openai/text-embedding-3-small", api_base=server.base_url, api_key=KEY)
+        await model.open()
+        try:
+            embeddings = await model.embed(["a red fox", "tax forms"])
+            assert embeddings.vectors == [hash_vector("a red fox"), hash_vector("tax forms")]
+            assert embeddings.usage is not None
+            assert embeddings.usage.prompt_tokens == 5
+            assert 0 < (embeddings.usage.cost or 0) < 0.01
+            with pytest.raises(errors.RateLimited) as caught:
+                await model.embed(["x"])
+            assert caught.value.retry_after == 7
+            assert len(server.requests) == 2
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(model.embed, ["x"])
+                await server.wait_request(3)
+                tasks.cancel_scope.cancel()
+            await server.wait_closed_connection(2.0)
+        finally:
+            await model.aclose()
+        await server.wait_no_connection(2.0)

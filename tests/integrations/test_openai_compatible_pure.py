@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tinyllm_actors import errors
 from tinyllm_actors.integrations.openai_compatible import from_name
-from tinyllm_actors.integrations.openai_compatible.address import chat_url, request_headers, secrets_of
+from tinyllm_actors.integrations.openai_compatible.address import endpoint_url, request_headers, secrets_of
 from tinyllm_actors.integrations.openai_compatible.events import EventReader, events_of
 from tinyllm_actors.integrations.openai_compatible.failures import (
     Complaint,
@@ -148,7 +148,7 @@ def test_an_excerpt_is_short_and_on_one_line() -> None:
 )
 def test_the_address(base: str, url: str) -> None:
     """Requests go below `api_base`, however it ends."""
-    assert chat_url(base) == url
+    assert endpoint_url(base) == url
 
 
 def test_headers_of_ones_own_win() -> None:

@@ -1,11 +1,14 @@
 """Language models: messages, the port to a model, and the Function that calls one.
 
-A model is whatever implements `ChatModel`. The adapters are in `tinyllm_actors.integrations`; a name such as
-`"openai/gpt-4o-mini"` finds its adapter through the entry points of the group `tinyllm_actors.models`.
+A model is whatever implements `ChatModel`, or `EmbeddingModel` for vectors. The adapters are in
+`tinyllm_actors.integrations`; a name such as `"openai/gpt-4o-mini"` finds its adapter through the entry points of the
+groups `tinyllm_actors.models` and `tinyllm_actors.embeddings`.
 """
 
 from tinyllm_actors.llm.budget import Budget, current_budget
 from tinyllm_actors.llm.budget_notice import BudgetNotice, Spent
+from tinyllm_actors.llm.embedder import Embedder
+from tinyllm_actors.llm.embedding import EmbeddingModel, Embeddings, Vector
 from tinyllm_actors.llm.function import LLM
 from tinyllm_actors.llm.messages import (
     AssistantMessage,
@@ -37,7 +40,7 @@ from tinyllm_actors.llm.model import (
 )
 from tinyllm_actors.llm.model_info import ModelInfo
 from tinyllm_actors.llm.price import Price
-from tinyllm_actors.llm.registry import model_from_name
+from tinyllm_actors.llm.registry import embedding_from_name, model_from_name
 from tinyllm_actors.llm.structured import OutputMode, OutputRung, StructuredOutput
 
 __all__ = [
@@ -51,6 +54,9 @@ __all__ = [
     "Completed",
     "Completion",
     "ContentPart",
+    "Embedder",
+    "EmbeddingModel",
+    "Embeddings",
     "FilePart",
     "FinishReason",
     "FunctionCall",
@@ -74,6 +80,8 @@ __all__ = [
     "ToolSchema",
     "Usage",
     "UserMessage",
+    "Vector",
     "current_budget",
+    "embedding_from_name",
     "model_from_name",
 ]

@@ -1,6 +1,7 @@
 """The public test kit: scripted models, probes, virtual time, faults by script, and golden transition logs."""
 
 from tinyllm_actors.testing.clock import VirtualClock
+from tinyllm_actors.testing.embeddings import HashEmbeddings
 from tinyllm_actors.testing.faults import Faults, InjectedFault
 from tinyllm_actors.testing.golden import assert_golden, record_transitions
 from tinyllm_actors.testing.kit import TestKit
@@ -10,6 +11,7 @@ from tinyllm_actors.testing.scripted import ScriptedModel, ScriptError, fail, ha
 
 __all__ = [
     "Faults",
+    "HashEmbeddings",
     "InjectedFault",
     "Probe",
     "Puppet",

@@ -1,4 +1,4 @@
-"""Models behind litellm: the chat APIs of some hundred providers under one adapter.
+"""Models behind litellm: the chat and embedding APIs of some hundred providers under one adapter.
 
 Use it for what does not speak OpenAI's API; for what does, `openai_compatible` costs a tenth. litellm is imported when
 the first model is opened, in a worker thread, since that takes two to three seconds and 160 MiB.
@@ -29,6 +29,7 @@ litellm's callbacks run if you have registered any; without, its logging is bypa
 
 from __future__ import annotations
 
+from tinyllm_actors.integrations.litellm.embedding import LiteLLMEmbeddings, embedding_from_name
 from tinyllm_actors.integrations.litellm.model import LiteLLMModel, from_name
 
-__all__ = ["LiteLLMModel", "from_name"]
+__all__ = ["LiteLLMEmbeddings", "LiteLLMModel", "embedding_from_name", "from_name"]

@@ -17,19 +17,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["SENDING", "make_client", "takes_client"]
+__all__ = ["SENDING", "make_client", "takes_client", "takes_embedding_client"]
 
 SENDING: ContextVar[asyncio.Event | None] = ContextVar("SENDING", default=None)
 """Set when the request of this call goes out."""
 
 # Of the providers of litellm 1.106 that have chat models, these want a client of OpenAI's SDK, or of Azure's.
 _SDK = frozenset({"azure", "azure_text", "text-completion-inception", "text-completion-openai"})
+# Of those that have embedding models, these are called through litellm's own HTTP layer in 1.102 to 1.106.
+_EMBEDS = frozenset({"cohere", "cohere_chat", "edenai", "gemini", "hosted_vllm", "infinity", "openrouter", "voyage"})
 
 
 def takes_client(provider: str) -> bool:
     """Tell whether litellm calls `provider` through a client of its own HTTP layer, and not through a vendor's SDK."""
     handler = os.environ.get("EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER", "")
     return provider not in _SDK and handler.strip().lower() == "true"
+
+
+def takes_embedding_client(provider: str) -> bool:
+    """Tell whether litellm takes our client when it embeds with `provider`."""
+    return provider in _EMBEDS
 
 
 def make_client(ssl_verify: object = None) -> Any:

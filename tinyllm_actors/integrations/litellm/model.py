@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
-import anyio.to_thread
 import msgspec
 
-from tinyllm_actors.errors import ConfigurationError, MalformedResponse, ModelTimeout, ModelUnavailable, UnknownModel
-from tinyllm_actors.integrations._asyncio_bridge import acquire_bridge
-from tinyllm_actors.integrations.litellm import residue
-from tinyllm_actors.integrations.litellm.client import SENDING, make_client, takes_client
-from tinyllm_actors.integrations.litellm.failures import failure_of
-from tinyllm_actors.integrations.litellm.loading import load, observed, unobserved
-from tinyllm_actors.integrations.litellm.names import capabilities_of, check_credential, provider_of
+from tinyllm_actors.errors import MalformedResponse, UnknownModel
+from tinyllm_actors.integrations.litellm.client import takes_client
+from tinyllm_actors.integrations.litellm.loading import observed
+from tinyllm_actors.integrations.litellm.names import capabilities_of
 from tinyllm_actors.integrations.litellm.request import call_arguments, check_options
+from tinyllm_actors.integrations.litellm.session import Session
 from tinyllm_actors.integrations.litellm.streams import is_stream, read_farewell, reason_of, reports_of
 from tinyllm_actors.integrations.litellm.usage import Prices
 from tinyllm_actors.integrations.openai_compatible.events import events_of
-from tinyllm_actors.integrations.openai_compatible.secret import Scrubber
 from tinyllm_actors.llm.answer import DEFAULT_LIMITS, completion_from_wire
 from tinyllm_actors.llm.assembly import ChunkAssembler
 from tinyllm_actors.llm.model import Capabilities, ChatModel, Completed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
-    from tinyllm_actors.errors import TinyLLMError
-    from tinyllm_actors.integrations._asyncio_bridge import Bridge
     from tinyllm_actors.llm.answer import AnswerLimits
     from tinyllm_actors.llm.model import ChatRequest, Completion, StreamEvent, Usage
 
@@ -41,10 +34,6 @@ __all__ = ["LiteLLMModel", "from_name"]
 _PREFIX = "litellm/"
 FAREWELL = 5.0
 """How long what follows the end of an answer (the tokens) may take, in seconds."""
-_WRITING = 1.0
-"""How long litellm may take to write a request, or to give one up, that nobody waits for any more, in seconds."""
-_TURNS = 50
-"""Turns of the loop in which the calls under way take note that the model is closed."""
 
 
 class LiteLLMModel(ChatModel):
@@ -84,23 +73,16 @@ class LiteLLMModel(ChatModel):
         capabilities: Capabilities | None = None,
         **options: Any,
     ) -> None:
-        if not isinstance(idle_timeout, int | float) or not idle_timeout > 0:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError(f"idle_timeout must be a number of seconds above 0, not {idle_timeout!r}")
         check_options(options)
         self.name = model
         self._given_capabilities = capabilities
         self.capabilities = capabilities or Capabilities()
-        self._idle_timeout = idle_timeout
         self._limits = limits
         self._stream_usage = stream_usage
         self._send_reasoning = send_reasoning
         self._options = options
-        self._scrub = Scrubber(_secrets(options))
-        self._litellm: Any = None
-        self._client: Any = None
+        self._session = Session(model, options, idle_timeout=idle_timeout, takes_client=takes_client)
         self._prices: Prices | None = None
-        self._waits: set[asyncio.Timeout] = set()
-        self._bridge: Bridge | None = None
 
     def __repr__(self) -> str:
         """Show the model; never the key."""
@@ -114,36 +96,19 @@ class LiteLLMModel(ChatModel):
             MissingCredential: a key is surely missing.
             MissingDependency: litellm is not installed, or not in a version that works here.
         """
-        if self._bridge is not None:
+        if self._session.is_open:
             return
-        litellm = self._litellm = await load()
-        provider = provider_of(litellm, self.name, self._options)
-        check_credential(litellm, self.name, provider, self._options)
+        await self._session.open()
+        litellm = self._session.litellm
         self.capabilities = self._given_capabilities or capabilities_of(litellm, self.name)
-        self._prices = Prices(litellm, self.name, provider)
-        if "client" not in self._options and takes_client(provider):
-            self._client = await anyio.to_thread.run_sync(make_client, self._options.get("ssl_verify"))
-        bridge = acquire_bridge()
-        try:
-            await bridge.call(residue.lease)
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await bridge.aclose()
-            raise
-        self._bridge = bridge
+        self._prices = Prices(litellm, self.name, self._session.provider)
 
     async def aclose(self) -> None:
         """Give up the connections; the last model on a loop clears what litellm keeps there.
 
         Calls that are under way fail with `ModelUnavailable`.
         """
-        bridge, self._bridge = self._bridge, None
-        if bridge is not None:
-            with anyio.CancelScope(shield=True):
-                try:
-                    await bridge.call(self._release)
-                finally:
-                    await bridge.aclose()
+        await self._session.aclose()
 
     async def complete(self, request: ChatRequest) -> Completion:
         """Return the whole answer to `request`.
@@ -152,11 +117,11 @@ class LiteLLMModel(ChatModel):
             ModelError: see `failures`.
             ConfigurationError: an option, or a package that the provider needs.
         """
-        bridge = self._opened()
+        bridge = self._session.opened(self)
         try:
             return await bridge.call(self._complete, self._arguments(request, stream=False))
         except anyio.ClosedResourceError:
-            raise self._closed() from None
+            raise self._session.closed() from None
 
     @asynccontextmanager
     async def stream(self, request: ChatRequest) -> AsyncGenerator[AsyncIterator[StreamEvent]]:
@@ -166,17 +131,9 @@ class LiteLLMModel(ChatModel):
             ModelError: see `failures`; raised where the reader is.
             ConfigurationError: an option, or a package that the provider needs.
         """
-        bridge = self._opened()
+        bridge = self._session.opened(self)
         async with bridge.stream(self._events, self._arguments(request, stream=True)) as events:
             yield events
-
-    def _opened(self) -> Bridge:
-        if self._bridge is None:
-            raise RuntimeError(f"{self!r} is not open; await open() before the first call")
-        return self._bridge
-
-    def _closed(self) -> ModelUnavailable:
-        return ModelUnavailable(f"{self.name}: the model was closed during the call", retryable=False, model=self.name)
 
     def _arguments(self, request: ChatRequest, *, stream: bool) -> dict[str, Any]:
         return call_arguments(
@@ -184,26 +141,12 @@ class LiteLLMModel(ChatModel):
             request,
             self._options,
             stream=stream,
-            client=self._client,
+            client=self._session.client,
             stream_usage=self._stream_usage,
             send_reasoning=self._send_reasoning,
         )
 
     # --- on asyncio ---
-
-    async def _release(self) -> None:
-        loop = asyncio.get_running_loop()
-        for wait in self._waits:
-            with contextlib.suppress(RuntimeError):  # it has expired already
-                wait.reschedule(loop.time())
-        for _ in range(_TURNS if self._waits else 0):
-            await asyncio.sleep(0)
-        client, self._client = self._client, None
-        try:
-            if client is not None:
-                await client.close()
-        finally:
-            await residue.release(self._litellm)
 
     # A failure is raised outside of the `except` that made it: its context would be litellm's exception, which quotes
     # requests and answers.
@@ -212,7 +155,7 @@ class LiteLLMModel(ChatModel):
         try:
             return self._completion(await self._ask(arguments))
         except (Exception, asyncio.CancelledError) as error:
-            failure = self._failure(error)
+            failure = self._session.failure(error)
         raise failure
 
     async def _events(self, arguments: dict[str, Any]) -> AsyncGenerator[StreamEvent, None]:
@@ -233,44 +176,14 @@ class LiteLLMModel(ChatModel):
                     yield event
             return
         except (Exception, asyncio.CancelledError) as error:
-            failure = self._failure(error, assembler if answer is not None else None)
+            failure = self._session.failure(error, assembler if answer is not None else None)
         finally:
             if answer is not None and hasattr(answer, "aclose"):
                 await answer.aclose()
         raise failure
 
     async def _ask(self, arguments: dict[str, Any]) -> Any:
-        if self._client is None:
-            with unobserved(self._litellm):
-                return await self._patiently(self._litellm.acompletion(**arguments))
-        sending = asyncio.Event()
-        token = SENDING.set(sending)
-        try:
-            with unobserved(self._litellm):
-                task = asyncio.create_task(self._litellm.acompletion(**arguments))
-            task.add_done_callback(_hear_out)
-        finally:
-            SENDING.reset(token)
-        try:
-            return await self._patiently(asyncio.shield(task))
-        except BaseException:
-            await _stop(task, sending)
-            raise
-
-    async def _patiently(self, answer: Awaitable[Any]) -> Any:
-        # A reader may come back to its stream after the model was closed.
-        wait = asyncio.timeout(0 if self._bridge is None else self._idle_timeout)
-        try:
-            async with wait:
-                self._waits.add(wait)
-                try:
-                    return await answer
-                finally:
-                    self._waits.discard(wait)
-        except TimeoutError:
-            if self._bridge is None:
-                raise self._closed() from None
-            raise ModelTimeout(f"{self.name}: nothing came for idle_timeout={self._idle_timeout!r} s") from None
+        return await self._session.ask(self._session.litellm.acompletion, arguments)
 
     async def _chunks(self, answer: Any, reports: list[Any], mocked: bool) -> AsyncGenerator[dict[str, object], None]:
         """Yield the chunks of litellm's stream, with the provider's reason to end and without one that is made up.
@@ -280,11 +193,11 @@ class LiteLLMModel(ChatModel):
             reports: gets what the provider says of tokens.
             mocked: there is no provider.
         """
-        to_the_end = observed(self._litellm)  # behind the last chunk litellm works for its callbacks only
+        to_the_end = observed(self._session.litellm)  # behind the last chunk litellm works for its callbacks only
         reason: str | None = None
         while True:
             try:
-                chunk = await self._patiently(anext(answer, None))
+                chunk = await self._session.patiently(anext(answer, None))
             except Exception:
                 reason = reason_of(answer, mocked=mocked)
                 if reason is None:
@@ -319,18 +232,6 @@ class LiteLLMModel(ChatModel):
         assert self._prices is not None
         return self._prices
 
-    def _failure(self, error: BaseException, assembler: ChunkAssembler | None = None) -> TinyLLMError:
-        """Return what `error` means to the caller; `assembler` has the answer if it was begun.
-
-        Raises:
-            asyncio.CancelledError: it is the caller's own cancellation.
-        """
-        if isinstance(error, asyncio.CancelledError):
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise error
-        return failure_of(error, model=self.name, scrub=self._scrub, answer=assembler)
-
 
 def from_name(name: str, options: Mapping[str, object]) -> LiteLLMModel:
     """Return the model that a string names: `"provider/model"`, with or without `"litellm/"` before it.
@@ -350,42 +251,7 @@ def from_name(name: str, options: Mapping[str, object]) -> LiteLLMModel:
     return LiteLLMModel(model, **cast("dict[str, Any]", options))
 
 
-async def _stop(task: asyncio.Task[Any], sending: asyncio.Event) -> None:
-    """Cancel a call, but not while litellm writes the request in a thread: what comes of it would never be awaited.
-
-    The call may have succeeded at the moment in which its caller left: then its stream is closed.
-    """
-    with anyio.CancelScope(shield=True):
-        if not task.done():
-            sent = asyncio.create_task(sending.wait())
-            try:
-                await asyncio.wait([task, sent], timeout=_WRITING, return_when=asyncio.FIRST_COMPLETED)
-            finally:  # across threads a second cancellation gets through the shield
-                sent.cancel()
-                task.cancel()
-            await asyncio.wait([task], timeout=_WRITING)
-        if task.done() and not task.cancelled() and task.exception() is None:
-            answer = task.result()
-            if hasattr(answer, "aclose"):
-                await answer.aclose()
-
-
-def _hear_out(task: asyncio.Task[Any]) -> None:
-    """Take note of a failure, so that asyncio does not report it where nobody is left to."""
-    if not task.cancelled():
-        task.exception()
-
-
 def _tidied(completion: Completion, usage: Usage | None) -> Completion:
     """Add the price, and drop a field that litellm adds to say nothing."""
     extra = {name: value for name, value in completion.extra.items() if value or name != "provider_specific_fields"}
     return msgspec.structs.replace(completion, usage=usage, extra=extra)
-
-
-def _secrets(options: Mapping[str, object]) -> Iterator[str]:
-    """Yield what must not be read by anybody: keys among the options, in headers, and in the environment."""
-    for name, value in (*options.items(), *os.environ.items()):
-        if isinstance(value, str) and name.lower().endswith(("key", "token", "secret", "password")):
-            yield value
-        elif isinstance(value, dict) and name in ("headers", "extra_headers"):
-            yield from map(str, cast("dict[str, object]", value).values())

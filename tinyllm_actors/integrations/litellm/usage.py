@@ -12,7 +12,7 @@ from tinyllm_actors.llm.wire import as_object, usage_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Prices", "usage_of_reports"]
+__all__ = ["Prices", "usage_of_reports", "with_cost"]
 
 
 def usage_of_reports(reports: Sequence[Any]) -> Usage | None:
@@ -50,7 +50,7 @@ class Prices:
     def of_answer(self, usage: Usage | None, response: Any) -> Usage | None:
         """Return `usage` with the price that litellm has worked out for a whole answer."""
         hidden: dict[str, object] = getattr(response, "_hidden_params", None) or {}
-        return _with_cost(usage, hidden.get("response_cost"))
+        return with_cost(usage, hidden.get("response_cost"))
 
     def of_stream(self, reports: Sequence[Any]) -> Usage | None:
         """Return the tokens and the price of a streamed answer.
@@ -73,10 +73,11 @@ class Prices:
         except Exception:  # litellm's way to say that it has no price
             self._known = False
             return usage
-        return _with_cost(usage, prompt + completion)
+        return with_cost(usage, prompt + completion)
 
 
-def _with_cost(usage: Usage | None, cost: object) -> Usage | None:
+def with_cost(usage: Usage | None, cost: object) -> Usage | None:
+    """Return `usage` with a price, if it is one."""
     if usage is None or not isinstance(cost, int | float):
         return usage
     return msgspec.structs.replace(usage, cost=float(cost))

@@ -24,11 +24,14 @@ are enough to prove the machinery and to give no advice:
 - It does not know when *not* to call: with tools and a free choice it calls one whatever is said, be it "Hello!". No
   prompt that was tried changed that. Give it no tools with effects.
 - One call at a time, and an answer after the first round of results.
+
+Embeddings need no process: `StaticEmbeddings` looks tokens up in a table, in a worker thread.
 """
 
 from __future__ import annotations
 
-from tinyllm_actors.integrations.local_model.factory import from_name
+from tinyllm_actors.integrations.local_model.factory import embedding_from_name, from_name
 from tinyllm_actors.integrations.local_model.model import LocalModel
+from tinyllm_actors.integrations.local_model.static_embedding import StaticEmbeddings
 
-__all__ = ["LocalModel", "from_name"]
+__all__ = ["LocalModel", "StaticEmbeddings", "embedding_from_name", "from_name"]

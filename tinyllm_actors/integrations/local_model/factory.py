@@ -7,15 +7,17 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyllm_actors.errors import UnknownModel
+from tinyllm_actors.errors import ConfigurationError, UnknownModel
 from tinyllm_actors.integrations.local_model.model import LocalModel
+from tinyllm_actors.integrations.local_model.static_embedding import StaticEmbeddings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["from_name"]
+__all__ = ["embedding_from_name", "from_name"]
 
 _DEFAULT = "smollm2"
+_DEFAULT_EMBEDDINGS = "wordllama"
 _OWN = frozenset(inspect.signature(LocalModel.__init__).parameters) - {"self", "options"}
 
 
@@ -44,3 +46,31 @@ def from_name(name: str, options: Mapping[str, object]) -> LocalModel:
         own.setdefault("weights", rest)
         own.setdefault("name", Path(rest).stem)
     return LocalModel(**own)
+
+
+def embedding_from_name(name: str, options: Mapping[str, object]) -> StaticEmbeddings:
+    """Return the embedding model that `"local"`, `"local/wordllama"` or `"local/<path of a safetensors file>"` names.
+
+    Args:
+        name: the whole string.
+        options: the arguments of `StaticEmbeddings`.
+
+    Raises:
+        UnknownModel: it is neither a known name nor a path.
+        ConfigurationError: an option is unknown or cannot be.
+    """
+    kind, slash, rest = name.partition("/")
+    own: dict[str, Any] = dict(options)
+    for option in sorted(own.keys() - inspect.signature(StaticEmbeddings.__init__).parameters.keys()):
+        raise ConfigurationError(f"{name!r} takes no option {option!r}: it has weights, tokenizer, name and max_batch")
+    if kind != "local" or (slash and not rest):
+        raise UnknownModel(f"{name!r} must be 'local', 'local/wordllama' or 'local/<path of a safetensors file>'")
+    if rest and rest != _DEFAULT_EMBEDDINGS:
+        if not rest.endswith(".safetensors"):
+            raise UnknownModel(
+                f"{name!r} names no local embedding model: there is {_DEFAULT_EMBEDDINGS!r}, or give the path of a "
+                "safetensors file, such as 'local/models/other.safetensors'"
+            )
+        own.setdefault("weights", rest)
+        own.setdefault("name", Path(rest).stem)
+    return StaticEmbeddings(**own)

@@ -8,7 +8,15 @@ from pathlib import Path
 
 from tinyllm_actors.errors import ConfigurationError, MissingDependency
 
-__all__ = ["RUNTIME_PACKAGE", "WEIGHTS_VARIABLE", "available", "find_runtime", "find_weights", "packaged_weights"]
+__all__ = [
+    "RUNTIME_PACKAGE",
+    "WEIGHTS_VARIABLE",
+    "available",
+    "find_runtime",
+    "find_weights",
+    "folder_of",
+    "packaged_weights",
+]
 
 RUNTIME_PACKAGE = "xllamacpp"
 """The package that brings llama.cpp."""
@@ -29,7 +37,7 @@ def find_runtime() -> Path:
     Raises:
         MissingDependency: it is not installed.
     """
-    folder = _folder_of(RUNTIME_PACKAGE)
+    folder = folder_of(RUNTIME_PACKAGE)
     if folder is None:
         raise MissingDependency(f"the local model needs llama.cpp, which is not installed: run {_INSTALL_RUNTIME}")
     return folder.parent
@@ -57,7 +65,7 @@ def find_weights(given: str | os.PathLike[str] | None = None) -> Path:
 
 def packaged_weights() -> Path | None:
     """Return the weights that come as a package, or None when it is not installed."""
-    folder = _folder_of(WEIGHTS_PACKAGE)
+    folder = folder_of(WEIGHTS_PACKAGE)
     return next(iter(sorted(folder.glob("*.gguf"))), None) if folder is not None else None
 
 
@@ -73,7 +81,8 @@ def available(weights: str | os.PathLike[str] | None = None) -> str | None:
     return None
 
 
-def _folder_of(package: str) -> Path | None:
+def folder_of(package: str) -> Path | None:
+    """Return where a package is installed, without importing it; None when it is not."""
     try:
         spec = importlib.util.find_spec(package)
     except (ImportError, ValueError):  # None in sys.modules, or a half-initialised module

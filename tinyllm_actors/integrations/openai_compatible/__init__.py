@@ -1,15 +1,18 @@
-"""Models behind any endpoint that speaks OpenAI's chat API, over a kept HTTP client and nothing else: the fast path.
+"""Models behind any endpoint that speaks OpenAI's chat or embeddings API, over a kept HTTP client alone: the fast path.
 
 OpenAI itself, vLLM, llama.cpp, Ollama, LM Studio, OpenRouter, Groq, Together, Mistral, DeepSeek, Azure's v1 endpoint
 and many more. What is promised on asyncio, uvloop and trio alike:
 
 - One request per call: no retries (the caller owns that policy), no redirects, no proxies or `.netrc` from the
-  environment. Connections are kept alive and reused.
+  environment; a proxy is an argument. Connections are kept alive and reused, and bounded by `max_connections`.
 - Cancelling a call, or leaving a stream, closes its connection at once, so that the provider stops to generate.
 - Silence ends: no connection within `connect_timeout` is `ModelUnavailable`, no byte within `idle_timeout` is
   `ModelTimeout`. What an answer may weigh is bounded.
 - Each failure is one `ModelError`: see `failures`. What had been streamed is in its `partial`.
 - The key is sent to the endpoint and shown nowhere: not in a `repr`, an error or a log line.
+
+Azure's older endpoints take their version in the query, which `api_base` keeps, and their key in a header:
+`api_base="https://me.openai.azure.com/openai/deployments/mine?api-version=2024-10-21"`, `headers={"api-key": …}`.
 
 The HTTP client is aiohttp on each back end, on trio through the bridge to one asyncio loop. Measured as CPU time of
 the client process, on two shared cores, with a server in a process of its own:
@@ -29,7 +32,8 @@ of the loop besides: 30 to 50 µs in all with 200 streams at once. `tests/benchm
 
 from __future__ import annotations
 
-from tinyllm_actors.integrations.openai_compatible.factory import from_name
+from tinyllm_actors.integrations.openai_compatible.embedding import OpenAICompatibleEmbeddings
+from tinyllm_actors.integrations.openai_compatible.factory import embedding_from_name, from_name
 from tinyllm_actors.integrations.openai_compatible.model import OpenAICompatibleModel
 
-__all__ = ["OpenAICompatibleModel", "from_name"]
+__all__ = ["OpenAICompatibleEmbeddings", "OpenAICompatibleModel", "embedding_from_name", "from_name"]

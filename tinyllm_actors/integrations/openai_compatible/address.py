@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tinyllm_actors.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["chat_url", "request_headers", "secrets_of"]
+__all__ = ["CHAT_PATH", "EMBEDDINGS_PATH", "base_of", "endpoint_url", "proxy_address", "request_headers", "secrets_of"]
 
-_PATH = "/chat/completions"
+CHAT_PATH = "/chat/completions"
+EMBEDDINGS_PATH = "/embeddings"
 # What is no secret though it is sent; all else may be a key under a name that nobody knows.
 _PUBLIC = frozenset({"accept", "accept-encoding", "content-type", "http-referer", "user-agent", "x-title"})
 
 
-def chat_url(api_base: str) -> str:
-    """Return the address of the chat API below `api_base`, whose query is kept.
+def endpoint_url(api_base: str, path: str = CHAT_PATH) -> str:
+    """Return the address of an API below `api_base`, whose query is kept.
+
+    Args:
+        api_base: the address, with or without the path of one of the APIs at its end.
+        path: of the API.
 
     Raises:
         ConfigurationError: `api_base` is no http(s) address, or holds a password.
@@ -32,8 +37,35 @@ def chat_url(api_base: str) -> str:
         raise ConfigurationError("api_base must hold no user name or password; give api_key or headers")
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise ConfigurationError(f"api_base must be like 'https://host/v1', not {api_base!r}")
-    path = parts.path.rstrip("/").removesuffix(_PATH)
-    return parts._replace(path=path + _PATH, fragment="").geturl()
+    root = parts.path.rstrip("/").removesuffix(CHAT_PATH).removesuffix(EMBEDDINGS_PATH)
+    return parts._replace(path=root + path, fragment="").geturl()
+
+
+def base_of(url: str) -> str:
+    """Return an address without the path of its API and without its query, which may hold a key."""
+    parts = urlsplit(url)
+    root = parts.path.removesuffix(CHAT_PATH).removesuffix(EMBEDDINGS_PATH)
+    return parts._replace(path=root, query="").geturl()
+
+
+def proxy_address(proxy: str) -> tuple[str, tuple[str, str] | None]:
+    """Return a proxy's address without a user name and a password, and those two apart.
+
+    Raises:
+        ConfigurationError: it is no http(s) address. The message does not hold it.
+    """
+    try:
+        parts = urlsplit(proxy)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigurationError("proxy is no address") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError("proxy must be like 'http://host:3128' (or 'http://user:password@host:3128')")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    address = f"{parts.scheme}://{host}" + (f":{port}" if port is not None else "")
+    if parts.username is None:
+        return address, None
+    return address, (unquote(parts.username), unquote(parts.password or ""))
 
 
 def request_headers(api_key: str | None, headers: Mapping[str, str]) -> dict[str, str]:

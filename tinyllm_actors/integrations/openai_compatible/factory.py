@@ -8,16 +8,25 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from tinyllm_actors.errors import ConfigurationError, MissingCredential, UnknownModel
+from tinyllm_actors.integrations.openai_compatible.embedding import OpenAICompatibleEmbeddings
 from tinyllm_actors.integrations.openai_compatible.model import OpenAICompatibleModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["from_name"]
+__all__ = ["embedding_from_name", "from_name"]
 
 # What a model's name begins with, and where it is if nobody says: only OpenAI's own models have a home.
 _HOMES = {"openai_compatible": None, "openai": "https://api.openai.com/v1"}
-_OWN = frozenset(inspect.signature(OpenAICompatibleModel.__init__).parameters) - {"self", "model", "options"}
+
+
+def _own(adapter: type) -> frozenset[str]:
+    """Return which options are arguments of the adapter's own."""
+    return frozenset(inspect.signature(adapter.__init__).parameters) - {"self", "model", "options"}
+
+
+_CHAT = _own(OpenAICompatibleModel)
+_EMBEDDINGS = _own(OpenAICompatibleEmbeddings)
 
 
 def from_name(name: str, options: Mapping[str, object]) -> OpenAICompatibleModel:
@@ -35,11 +44,41 @@ def from_name(name: str, options: Mapping[str, object]) -> OpenAICompatibleModel
         ConfigurationError: there is no address, or an option cannot be.
         MissingCredential: there is no key for an endpoint that will want one.
     """
+    model, own = _arguments(name, options, _CHAT, "openai/gpt-4o-mini")
+    made = OpenAICompatibleModel(model, **own)
+    made.name = name  # as it was written, so that errors and logs show it like that
+    return made
+
+
+def embedding_from_name(name: str, options: Mapping[str, object]) -> OpenAICompatibleEmbeddings:
+    """Return the embedding model that `"openai_compatible/<model>"` or `"openai/<model>"` names.
+
+    Args:
+        name: the whole string; what follows the first `/` is the provider's name for the model.
+        options: as for `from_name`.
+
+    Raises:
+        UnknownModel: the string has another form.
+        ConfigurationError: there is no address, or an option cannot be.
+        MissingCredential: there is no key for an endpoint that will want one.
+    """
+    model, own = _arguments(name, options, _EMBEDDINGS, "openai/text-embedding-3-small")
+    if own["api_base"] == _HOMES["openai"]:
+        own.setdefault("unit_length", True)
+    made = OpenAICompatibleEmbeddings(model, **own)
+    made.name = name
+    return made
+
+
+def _arguments(
+    name: str, options: Mapping[str, object], known: frozenset[str], example: str
+) -> tuple[str, dict[str, Any]]:
+    """Return the provider's name of the model and the arguments of its adapter."""
     prefix, _, model = name.partition("/")
     if prefix not in _HOMES or not model:
-        raise UnknownModel(f"{name!r} must be like 'openai/gpt-4o-mini' or 'openai_compatible/<model>'")
-    own: dict[str, Any] = {key: value for key, value in options.items() if key in _OWN}
-    own["options"] = {key: value for key, value in options.items() if key not in _OWN}
+        raise UnknownModel(f"{name!r} must be like {example!r} or 'openai_compatible/<model>'")
+    own: dict[str, Any] = {key: value for key, value in options.items() if key in known}
+    own["options"] = {key: value for key, value in options.items() if key not in known}
     given = own.get("api_base")
     base = (os.environ.get("OPENAI_BASE_URL") or _HOMES[prefix]) if given is None else given
     if not base:
@@ -54,9 +93,7 @@ def from_name(name: str, options: Mapping[str, object]) -> OpenAICompatibleModel
         own["api_key"] = _key_for(name, base, from_environment=given is None, headers=own.get("headers"))
     elif not isinstance(own["api_key"], str):
         raise ConfigurationError(f"api_key must be a string, not a {type(own['api_key']).__name__}")
-    made = OpenAICompatibleModel(model, **own)
-    made.name = name  # as it was written, so that errors and logs show it like that
-    return made
+    return model, own
 
 
 def _key_for(name: str, base: str, *, from_environment: bool, headers: object) -> str | None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-import ssl
 import time
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
 import anyio
-import anyio.to_thread
 
-from tinyllm_actors.errors import ConfigurationError, ForeignCancellation, ModelError, ModelUnavailable
-from tinyllm_actors.integrations._asyncio_bridge import acquire_bridge
-from tinyllm_actors.integrations.openai_compatible.address import chat_url, request_headers, secrets_of
+from tinyllm_actors.errors import ConfigurationError, ForeignCancellation, ModelError
+from tinyllm_actors.integrations.openai_compatible.address import CHAT_PATH
+from tinyllm_actors.integrations.openai_compatible.client import Client, closed_during_call
 from tinyllm_actors.integrations.openai_compatible.events import EventReader, events_of
 from tinyllm_actors.integrations.openai_compatible.reading import (
     MAX_COMPLAINT_BYTES,
@@ -23,15 +20,13 @@ from tinyllm_actors.integrations.openai_compatible.reading import (
     unreadable,
 )
 from tinyllm_actors.integrations.openai_compatible.request import check_options, encode_request
-from tinyllm_actors.integrations.openai_compatible.secret import Scrubber
 from tinyllm_actors.llm.answer import DEFAULT_LIMITS
 from tinyllm_actors.llm.model import Capabilities, ChatModel
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
-    from tinyllm_actors.integrations._asyncio_bridge import Bridge
-    from tinyllm_actors.integrations.openai_compatible.transport import Transport
     from tinyllm_actors.llm.answer import AnswerLimits
     from tinyllm_actors.llm.model import ChatRequest, Completion, StreamEvent
 
@@ -80,11 +75,15 @@ class OpenAICompatibleModel(ChatModel):
         stream_usage: ask for the tokens of a streamed answer. Turn it off for a server that refuses `stream_options`.
         send_reasoning: send the model's earlier thinking back to it. Most providers refuse it; DeepSeek's thinking
             models want it between tool calls.
+        max_connections: connections at once; further calls wait for one, as long as their callers do. None opens as
+            many as there are calls. If in doubt, None: how many calls run at once is for whoever makes them to say.
+        proxy: the address of an HTTP proxy, with a user name and a password where it wants them. The environment's
+            is not used.
         ssl_context: for https; None trusts what the system trusts.
         capabilities: what the model can do, when it differs from tools and JSON schemas.
 
     Raises:
-        ConfigurationError: `api_base`, a time-out or an option cannot be.
+        ConfigurationError: `api_base`, a number or an option cannot be.
     """
 
     def __init__(
@@ -102,76 +101,48 @@ class OpenAICompatibleModel(ChatModel):
         limits: AnswerLimits = DEFAULT_LIMITS,
         stream_usage: bool = True,
         send_reasoning: bool = False,
+        max_connections: int | None = None,
+        proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         capabilities: Capabilities | None = None,
     ) -> None:
         if not model:
             raise ConfigurationError(f"model must name a model of the provider, not {model!r}")
-        for name, value in (("connect_timeout", connect_timeout), ("idle_timeout", idle_timeout)):
-            if not value > 0:
-                raise ConfigurationError(f"{name} must be more than 0 seconds, not {value!r}")
         self.name = f"openai_compatible/{model}"
         if capabilities is not None:
             self.capabilities = capabilities
         self._model = model
-        self._url = chat_url(api_base)
-        self._headers = request_headers(api_key, headers or {})
-        self._scrub = Scrubber(secrets_of(self._headers))
-        self._connect_timeout = connect_timeout
-        self._idle_timeout = idle_timeout
         self._options = dict(options or {})
         check_options(self._options)
         self._max_body_bytes = max_body_bytes
-        self._max_stream_bytes = max_stream_bytes
         self._limits = limits
         self._stream_usage = stream_usage
         self._send_reasoning = send_reasoning
-        self._ssl_context = ssl_context
-        self._bridge: Bridge | None = None
-        self._transport: Transport | None = None
+        self._client = Client(
+            CHAT_PATH,
+            api_base=api_base,
+            api_key=api_key,
+            headers=headers,
+            connect_timeout=connect_timeout,
+            idle_timeout=idle_timeout,
+            max_body_bytes=max_body_bytes,
+            max_stream_bytes=max_stream_bytes,
+            max_connections=max_connections,
+            proxy=proxy,
+            ssl_context=ssl_context,
+        )
 
     def __repr__(self) -> str:
         """Show the model and where it is; never the key."""
-        return f"OpenAICompatibleModel({self._model!r}, api_base={self._url.rpartition('/chat/completions')[0]!r})"
+        return f"OpenAICompatibleModel({self._model!r}, api_base={self._client.api_base!r})"
 
     async def open(self) -> None:
         """Import the HTTP client and make its pool; nothing is sent yet, and nothing happens if it is open."""
-        if self._transport is not None:
-            return
-        # The import takes some 200 ms of CPU the first time, and reading the trusted certificates some 20 ms.
-        module = await anyio.to_thread.run_sync(importlib.import_module, f"{__package__}.transport")
-        if self._ssl_context is None and self._url.startswith("https:"):
-            self._ssl_context = await anyio.to_thread.run_sync(ssl.create_default_context)
-        endpoint = module.Endpoint(
-            url=self._url,
-            headers=self._headers,
-            connect_timeout=self._connect_timeout,
-            idle_timeout=self._idle_timeout,
-            max_body_bytes=self._max_body_bytes,
-            max_stream_bytes=self._max_stream_bytes,
-            ssl_context=self._ssl_context,
-            model=self.name,
-        )
-        transport: Transport = module.Transport(endpoint)
-        bridge = acquire_bridge()
-        try:
-            await bridge.call(transport.open)
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await bridge.aclose()
-            raise
-        self._bridge, self._transport = bridge, transport
+        await self._client.open(self.name)
 
     async def aclose(self) -> None:
         """Close all connections. Calls that are under way fail with `ModelUnavailable` or `StreamInterrupted`."""
-        bridge, transport = self._bridge, self._transport
-        self._bridge = self._transport = None
-        if bridge is not None and transport is not None:
-            with anyio.CancelScope(shield=True):
-                try:
-                    await bridge.call(transport.aclose)
-                finally:
-                    await bridge.aclose()
+        await self._client.aclose()
 
     async def complete(self, request: ChatRequest) -> Completion:
         """Return the whole answer to `request`.
@@ -180,7 +151,7 @@ class OpenAICompatibleModel(ChatModel):
             ModelError: see `failures`.
             ConfigurationError: an option cannot be sent.
         """
-        bridge, transport = self._opened()
+        bridge, transport = self._client.opened(self)
         body = self._encode(request, stream=False)
         try:
             head, data = await bridge.call(transport.fetch, body)
@@ -188,10 +159,10 @@ class OpenAICompatibleModel(ChatModel):
                 raise failure_of(head, data, model=self.name, now=time.time())
             return read_completion(head, data, model=self.name, limits=self._limits)
         except ModelError as error:
-            self._clean(error)
+            self._client.clean(error, self.name)
             raise
         except (ForeignCancellation, anyio.ClosedResourceError) as error:
-            raise self._closed() from error
+            raise closed_during_call(self.name) from error
 
     @asynccontextmanager
     async def stream(self, request: ChatRequest) -> AsyncGenerator[AsyncIterator[StreamEvent]]:
@@ -203,7 +174,7 @@ class OpenAICompatibleModel(ChatModel):
             ModelError: see `failures`; raised where the reader is.
             ConfigurationError: an option cannot be sent.
         """
-        bridge, transport = self._opened()
+        bridge, transport = self._client.opened(self)
         body = self._encode(request, stream=True)
         left = False
         try:
@@ -214,11 +185,6 @@ class OpenAICompatibleModel(ChatModel):
             # Whoever has left does not want to hear of what came after.
             if not left:
                 raise
-
-    def _opened(self) -> tuple[Bridge, Transport]:
-        if self._bridge is None or self._transport is None:
-            raise RuntimeError(f"{self!r} is not open; await open() before the first call")
-        return self._bridge, self._transport
 
     def _encode(self, request: ChatRequest, *, stream: bool) -> bytes:
         return encode_request(
@@ -253,10 +219,10 @@ class OpenAICompatibleModel(ChatModel):
         except ModelError as error:
             error.output_started = reader.started
             error.partial = reader.partial
-            self._clean(error)
+            self._client.clean(error, self.name)
             raise
         except (ForeignCancellation, anyio.ClosedResourceError) as error:
-            raise self._closed(started=reader.started, partial=reader.partial) from error
+            raise closed_during_call(self.name, started=reader.started, partial=reader.partial) from error
         with anyio.move_on_after(_DRAIN_TIMEOUT), suppress(ModelError, ForeignCancellation, anyio.ClosedResourceError):
             async for _ in body:
                 pass
@@ -269,20 +235,6 @@ class OpenAICompatibleModel(ChatModel):
             raise unreadable(head, await _read_some(body, MAX_COMPLAINT_BYTES), model=self.name)
         data = await _read_some(body, self._max_body_bytes)
         return events_of(read_completion(head, data, model=self.name, limits=self._limits))
-
-    def _clean(self, error: ModelError) -> None:
-        """Name the model in the error, and take away what must not be read."""
-        error.args = tuple(self._scrub(str(argument)) for argument in error.args)
-        error.model = self.name
-
-    def _closed(self, *, started: bool = False, partial: str = "") -> ModelUnavailable:
-        return ModelUnavailable(
-            f"{self.name}: the model was closed during the call",
-            retryable=False,
-            output_started=started,
-            partial=partial,
-            model=self.name,
-        )
 
 
 async def _read_some(body: AsyncIterator[bytes], limit: int) -> bytes:

@@ -65,12 +65,12 @@ def read_completion(head: Head, data: bytes, *, model: str, limits: AnswerLimits
     return completion_from_wire(body, model, limits=limits)
 
 
-def unreadable(head: Head, data: bytes, *, model: str) -> MalformedResponse:
-    """Return the error for a body that is no chat completion."""
+def unreadable(head: Head, data: bytes, *, model: str, what: str = "chat completion") -> MalformedResponse:
+    """Return the error for a body that is not `what` was asked for."""
     text = excerpt(data[:4096].decode("utf-8", "replace"))
     kind = repr(head.content_type) if head.content_type else "of no content type"
     return MalformedResponse(
-        f"{model}: the provider answered {head.status} with something {kind} that is no chat completion: {text!r}; "
+        f"{model}: the provider answered {head.status} with something {kind} that is no {what}: {text!r}; "
         "check api_base",
         status=head.status,
         model=model,

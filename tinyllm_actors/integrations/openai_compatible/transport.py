@@ -6,10 +6,13 @@ key: where they may, they are not chained.
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import contextlib
 import io
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import yarl
@@ -28,7 +31,7 @@ _MAX_BYTES_IN_ONE_WRITE = 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Endpoint:
-    """Where requests go and how long to wait; `headers` hold the key, hence no `repr`."""
+    """Where requests go and how long to wait; `headers` and `proxy` hold keys, hence no `repr`."""
 
     url: str
     headers: Mapping[str, str]
@@ -38,6 +41,8 @@ class Endpoint:
     max_stream_bytes: int
     ssl_context: ssl.SSLContext | None
     model: str
+    max_connections: int | None = None
+    proxy: tuple[str, tuple[str, str] | None] | None = None
 
 
 class Transport:
@@ -47,13 +52,26 @@ class Transport:
         self._endpoint = endpoint
         self._url = yarl.URL(endpoint.url)
         self._session: aiohttp.ClientSession | None = None
+        self._turns: contextlib.AbstractAsyncContextManager[object] = contextlib.nullcontext()
+        self._proxy: dict[str, Any] = {}
 
     async def open(self) -> None:
         """Make the pool; no connection yet."""
         endpoint = self._endpoint
+        if endpoint.max_connections is not None:
+            # Not the client's own limit: waiting there counts as connecting, and ends with a time-out.
+            self._turns = asyncio.Semaphore(endpoint.max_connections)
+        if endpoint.proxy is not None:
+            address, credentials = endpoint.proxy
+            self._proxy = {"proxy": address}
+            if credentials is not None:
+                token = base64.b64encode(":".join(credentials).encode()).decode()
+                # The proxy reads a request to http itself, and for https one that asks it to connect.
+                headers = "headers" if self._url.scheme == "http" else "proxy_headers"
+                self._proxy[headers] = {"Proxy-Authorization": f"Basic {token}"}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=0,  # how many calls may run at once is the caller's policy
+                limit=0,
                 ssl=endpoint.ssl_context if endpoint.ssl_context is not None else True,
                 resolver=aiohttp.ThreadedResolver(),  # the system's, also where aiodns happens to be installed
             ),
@@ -80,14 +98,15 @@ class Transport:
         Raises:
             ModelError: there is none, or it is too large.
         """
-        response = await self._post(body)
-        answer = _Body(response, self, self._endpoint.max_body_bytes)
-        try:
-            pieces: list[bytes] = []
-            while piece := await answer.read():
-                pieces.append(piece)
-        finally:
-            response.close()
+        pieces: list[bytes] = []
+        async with self._turns:
+            response = await self._post(body)
+            answer = _Body(response, self, self._endpoint.max_body_bytes)
+            try:
+                while piece := await answer.read():
+                    pieces.append(piece)
+            finally:
+                response.close()
         return Head(response.status, response.headers), pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def exchange(self, body: bytes) -> AsyncGenerator[Head | bytes, None]:
@@ -96,14 +115,15 @@ class Transport:
         Raises:
             ModelError: there is no answer, it breaks off, or it is too large.
         """
-        response = await self._post(body)
-        answer = _Body(response, self, self._endpoint.max_stream_bytes)
-        try:
-            yield Head(response.status, response.headers)
-            while piece := await answer.read():
-                yield piece
-        finally:
-            response.close()
+        async with self._turns:
+            response = await self._post(body)
+            answer = _Body(response, self, self._endpoint.max_stream_bytes)
+            try:
+                yield Head(response.status, response.headers)
+                while piece := await answer.read():
+                    yield piece
+            finally:
+                response.close()
 
     async def _post(self, body: bytes) -> aiohttp.ClientResponse:
         session = self._session
@@ -111,7 +131,7 @@ class Transport:
             raise ModelUnavailable(f"{self._endpoint.model}: the model is closed", retryable=False)
         data = body if len(body) <= _MAX_BYTES_IN_ONE_WRITE else io.BytesIO(body)
         try:
-            return await session.post(self._url, data=data, allow_redirects=False)
+            return await session.post(self._url, data=data, allow_redirects=False, **self._proxy)
         except aiohttp.ClientResponseError as error:
             raise self.translated(error, answered=False) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -138,6 +158,14 @@ class Transport:
         if isinstance(error, TimeoutError):
             return ModelTimeout(
                 f"{model}: nothing came from {where} for idle_timeout={endpoint.idle_timeout!r} s", model=model
+            )
+        if isinstance(error, aiohttp.ClientProxyConnectionError):
+            return ModelUnavailable(f"{model}: the proxy cannot be reached: {_words(error)}", model=model)
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            return ModelUnavailable(
+                f"{model}: the proxy refuses to connect to {where}: {error.status} {error.message!r:.200}",
+                retryable=error.status >= 500,
+                model=model,
             )
         if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError)):
             return ModelUnavailable(f"{model}: no secure connection to {where}: {error}", retryable=False, model=model)
