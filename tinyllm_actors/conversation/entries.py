@@ -62,8 +62,8 @@ class _Entry(msgspec.Struct, tag_field="type", frozen=True, kw_only=True, omit_d
     """What every entry has.
 
     Attributes:
-        id: unique in its conversation. Appending the same entry twice stores it once, so an id that is made of what
-            the entry is about (`"turn:" + turn_id`) makes the whole step idempotent.
+        id: unique in its conversation. Appending the same entry again, equal in every field, stores it once; another
+            entry of that id is refused.
         parent: the entry that it follows; None for the first.
         at: when, in seconds since the epoch.
     """

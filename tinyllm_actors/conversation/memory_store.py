@@ -6,6 +6,7 @@ import time
 from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import anyio
@@ -22,7 +23,8 @@ from tinyllm_actors.conversation.records import (
     check_claim,
     check_key,
     check_page,
-    verified,
+    unbroken,
+    usable,
 )
 from tinyllm_actors.conversation.store import ConversationStore
 from tinyllm_actors.errors import Fenced, StoreUnavailable
@@ -53,6 +55,10 @@ class _Row:
     def checksums(self) -> dict[str, int]:
         return {record.id: record.checksum for record in self.records}
 
+    def read(self, after: int, whole: bool) -> tuple[list[Record], int, int]:
+        first = after + 1 if whole else max(after + 1, self.snapshot)
+        return [record for record in self.records if record.sequence >= first], self.snapshot, self.last
+
     def extend(self, grant: Grant, entries: Sequence[Sealed]) -> None:
         self.updated = time.time()
         for entry in entries:
@@ -74,6 +80,9 @@ class _Row:
         return removed
 
     def prune(self, older_than: float) -> int:
+        snapshot = next((record for record in self.records if record.sequence == self.snapshot), None)
+        if snapshot is None or not snapshot.whole:
+            return 0
         old = [record.sequence for record in self.records if record.at < older_than and record.sequence < self.snapshot]
         kept = [record for record in self.records if record.sequence > max(old, default=0)]
         removed, self.records = len(self.records) - len(kept), kept
@@ -145,12 +154,25 @@ class MemoryStore(ConversationStore):
         Raises:
             LookupError: there is no such entry.
         """
-        records = self._rows[key].records
-        place = next((place for place, record in enumerate(records) if record.sequence == sequence), None)
-        if place is None:
-            raise LookupError(f"conversation {key!r} has no entry {sequence!r}")
+        records, place = self._find(key, sequence)
         body = records[place].body
         records[place] = replace(records[place], body=bytes([body[0] ^ 1]) + body[1:])
+
+    def lose(self, key: str, sequence: int) -> None:
+        """Forget an entry, as a bad disk does.
+
+        Raises:
+            LookupError: there is no such entry.
+        """
+        records, place = self._find(key, sequence)
+        del records[place]
+
+    def _find(self, key: str, sequence: int) -> tuple[list[Record], int]:
+        records = self._rows[key].records if key in self._rows else []
+        for place, record in enumerate(records):
+            if record.sequence == sequence:
+                return records, place
+        raise LookupError(f"conversation {key!r} has no entry {sequence!r}")
 
     @asynccontextmanager
     async def _call(self, operation: Operation) -> AsyncGenerator[None]:
@@ -219,9 +241,7 @@ class MemoryStore(ConversationStore):
             row = self._rows.get(check_key(key))
             if row is None:
                 return Loaded((), 0)
-            first = max(after + 1, row.snapshot)
-            records = [record for record in row.records if record.sequence >= first]
-            return verified(key, records, after=after, snapshot=row.snapshot, last=row.last)
+            return usable(key, after, partial(row.read, after))
 
     async def cut(self, grant: Grant, after: int) -> int:
         """Remove damaged entries at the end."""
@@ -242,7 +262,7 @@ class MemoryStore(ConversationStore):
                 found = [record for record in records if record.sequence > after][:limit]
             else:
                 found = [record for record in records if before is None or record.sequence < before][-limit:]
-            return [record.checked() for record in found]
+            return unbroken(found)
 
     async def list(self, prefix: str = "", *, after: str = "", limit: int = 100) -> list[Summary]:
         """Return some conversations."""
@@ -254,6 +274,7 @@ class MemoryStore(ConversationStore):
 
     async def due_timers(self, before: float, *, limit: int = 1000) -> list[DueTimer]:
         """Return timers whose time has come."""
+        check_page(None, None, limit)
         async with self._call("due_timers"):
             timers = [DueTimer(key, name, due) for key, row in self._rows.items() for name, due in row.timers.items()]
             due = [timer for timer in timers if timer.due <= before]
@@ -266,6 +287,7 @@ class MemoryStore(ConversationStore):
 
     async def prune(self, *, older_than: float, limit: int = 10_000) -> int:
         """Remove entries that a snapshot stands for."""
+        check_page(None, None, limit)
         async with self._call("prune"):
             removed = pruned = 0
             for row in self._rows.values():

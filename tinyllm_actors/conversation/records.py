@@ -9,7 +9,7 @@ from tinyllm_actors.conversation.codec import checksum_of, seal, unseal
 from tinyllm_actors.errors import CorruptJournal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from tinyllm_actors.conversation.codec import Sealed
     from tinyllm_actors.conversation.entries import Entry
@@ -27,6 +27,8 @@ __all__ = [
     "check_key",
     "check_page",
     "corrupt",
+    "unbroken",
+    "usable",
     "verified",
 ]
 
@@ -278,6 +280,39 @@ def verified(key: str, records: Sequence[Record], *, after: int, snapshot: int, 
     if damaged > 0 and good == 0 and (after == 0 or snapshot > after):
         raise corrupt(key, first, "it is damaged, and nothing whole stands before it")
     return Loaded(tuple(records[:good]), last, max(0, damaged))
+
+
+def unbroken(records: Sequence[Record]) -> list[Record]:
+    """Return the rows of a page, if they are what was written and none is missing between them.
+
+    Raises:
+        CorruptJournal: an entry is damaged or missing.
+    """
+    for number, record in enumerate(records):
+        if record.sequence != records[0].sequence + number:
+            raise corrupt(record.key, records[0].sequence + number, "it is missing")
+        record.checked()
+    return list(records)
+
+
+def usable(key: str, after: int, read: Callable[[bool], tuple[Sequence[Record], int, int]]) -> Loaded:
+    """Return what may be used of a conversation, without its newest snapshot where that is the damaged end.
+
+    Args:
+        key: which conversation.
+        after: the sequence that the reader has already.
+        read: returns the rows behind `after`, the sequence of the newest snapshot and that of the newest entry; the
+            rows begin with the snapshot, or with the oldest row if `read(True)` is called.
+
+    Raises:
+        CorruptJournal: an entry that is not the newest is damaged or missing.
+    """
+    records, snapshot, last = read(False)
+    if snapshot > after and not any(record.whole for record in records):
+        records, _, _ = read(True)
+        first = records[0].sequence if records and after == 0 else 0
+        return verified(key, records, after=after, snapshot=first, last=last)
+    return verified(key, records, after=after, snapshot=snapshot, last=last)
 
 
 def corrupt(key: str, sequence: int, detail: str) -> CorruptJournal:

@@ -27,9 +27,7 @@ GROUP: Final = "tinyllm_actors.stores"
 
 # Those that come with the library, so that a source tree works without being installed.
 _BUILT_IN: Final = {
-    "memory": "tinyllm_actors.conversation.memory_store:MemoryStore",
-    "postgres": "tinyllm_actors.integrations.postgres:from_url",
-    "postgresql": "tinyllm_actors.integrations.postgres:from_url",
+    "memory": "tinyllm_actors.conversation:MemoryStore",
     "sqlite": "tinyllm_actors.integrations.sqlite:from_url",
 }
 

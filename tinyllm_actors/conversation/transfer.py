@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tinyllm_actors.conversation.codec import unseal
-from tinyllm_actors.conversation.records import Append
+from tinyllm_actors.conversation.records import Append, corrupt
 from tinyllm_actors.conversation.state import ConversationState
 from tinyllm_actors.errors import EntryRejected
 
@@ -63,6 +63,8 @@ async def export_lines(store: ConversationStore, key: str) -> AsyncGenerator[byt
                 yield _encoder.encode(_Line(record.kind, record.version, msgspec.Raw(record.body))) + b"\n"
         end = page[-1].sequence
         page = await store.page(key, after=end, limit=PAGE) if end < last else []
+        if page and page[0].sequence != end + 1:
+            raise corrupt(key, end + 1, "it is missing")
 
 
 async def import_lines(
