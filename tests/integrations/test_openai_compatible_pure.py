@@ -214,8 +214,10 @@ def test_what_is_neither_chunk_nor_error_is_read_over() -> None:
 )
 def test_errors_of_other_shapes(data: bytes) -> None:
     """What is no chunk and speaks of an error is one."""
+    reader = EventReader("m", DEFAULT_LIMITS)
     with pytest.raises(errors.Overloaded):
-        EventReader("m", DEFAULT_LIMITS).feed(data)
+        reader.feed(data)
+        reader.finish()
 
 
 def test_an_answer_that_came_whole_gives_the_same_events() -> None:

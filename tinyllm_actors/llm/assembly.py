@@ -350,7 +350,7 @@ class ChunkAssembler:
         if isinstance(raw, bytes):
             try:
                 body = msgspec.json.decode(raw)
-            except (msgspec.DecodeError, RecursionError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return  # what the fields of a chunk do not need was never looked at
         if as_object(body):
             self._extra.update(extras_of(body))

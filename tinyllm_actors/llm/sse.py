@@ -14,6 +14,8 @@ Source: WHATWG HTML, "Server-sent events", the event stream format.
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from tinyllm_actors.errors import MalformedResponse
 
 __all__ = ["DONE", "EventStreamParser"]
@@ -34,20 +36,33 @@ class EventStreamParser:
     Args:
         max_event_bytes: an event may have this many bytes, or the stream is refused. If in doubt, leave it: a chunk
             of a model's answer has some hundred bytes, a whole one as a single event some million at most.
+
+    Attributes:
+        rescued: the events that came in one piece with the one that was refused.
     """
 
-    __slots__ = ("_data", "_head", "_max_event_bytes", "_size", "_skip_line_feed", "_tail")
+    __slots__ = (
+        "_data",
+        "_data_size",
+        "_head",
+        "_max_event_bytes",
+        "_skip_line_feed",
+        "_tail",
+        "_tail_size",
+        "rescued",
+    )
 
     def __init__(self, *, max_event_bytes: int = 8 * 1024 * 1024) -> None:
+        self.rescued: list[bytes] = []
         self._max_event_bytes = max_event_bytes
         self._head: bytes | None = b""
         """The first bytes while they may still become a byte order mark; None afterwards."""
         self._tail: list[bytes] = []
         """The pieces of a line whose end has not come."""
+        self._tail_size = 0
         self._data: list[bytes] = []
         """The data lines of an event whose end has not come."""
-        self._size = 0
-        """Bytes in `_tail` and `_data`."""
+        self._data_size = 0
         self._skip_line_feed = False
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -73,14 +88,13 @@ class EventStreamParser:
         if lines:
             if self._tail:
                 lines[0] = b"".join((*self._tail, lines[0]))
-                self._tail = []
+                self._tail, self._tail_size = [], 0
             self._read(lines, events)
-            self._size = sum(map(len, self._data))
         if open_line:
             self._tail.append(open_line)
-            self._size += len(open_line)
-            if self._size > self._max_event_bytes:
-                self._refuse()
+            self._tail_size += len(open_line)
+            if self._tail_size + self._data_size > self._max_event_bytes:
+                self._refuse(events)
         return events
 
     def _read(self, lines: list[bytes], events: list[bytes]) -> None:
@@ -90,12 +104,16 @@ class EventStreamParser:
                 if data:
                     events.append(data[0] if len(data) == 1 else b"\n".join(data))
                     data.clear()
+                    self._data_size = 0
                 continue
+            # Of each line, as it is while its end has not come, so that the cut into pieces makes no difference.
+            if len(line) + self._data_size > self._max_event_bytes:
+                self._refuse(events)
             name, colon, value = line.partition(b":")
             if name == b"data" or (name == b"error" and colon):
-                if len(value) + sum(map(len, data)) > self._max_event_bytes:
-                    self._refuse()
-                data.append(value[1:] if value[:1] == b" " else value)
+                value = value[1:] if value[:1] == b" " else value
+                data.append(value)
+                self._data_size += len(value)
 
     def _without_mark(self, head: bytes) -> bytes:
         if len(head) < len(_BOM) and _BOM.startswith(head):
@@ -104,7 +122,8 @@ class EventStreamParser:
         self._head = None
         return head.removeprefix(_BOM)
 
-    def _refuse(self) -> None:
+    def _refuse(self, events: list[bytes]) -> NoReturn:
+        self.rescued = events
         raise MalformedResponse(
             f"the provider sent an event of more than max_event_bytes={self._max_event_bytes!r}", retryable=False
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tinyllm_actors.errors import MalformedResponse, ModelError
 from tinyllm_actors.integrations.openai_compatible.failures import failure_of_event, read_complaint
 from tinyllm_actors.llm.assembly import ChunkAssembler
 from tinyllm_actors.llm.model import Completed, ReasoningDelta, TextDelta, ToolCallDelta
@@ -27,13 +28,14 @@ class EventReader:
         limits: how much is accepted.
 
     Attributes:
-        ended: the provider said that nothing more comes.
+        ended: nothing more is to be read: the provider said so, or what it sent cannot be understood.
     """
 
-    __slots__ = ("_assembler", "_model", "_parser", "ended")
+    __slots__ = ("_assembler", "_failure", "_model", "_parser", "ended")
 
     def __init__(self, model: str, limits: AnswerLimits) -> None:
         self.ended = False
+        self._failure: ModelError | None = None
         self._model = model
         self._parser = EventStreamParser()
         self._assembler = ChunkAssembler(model, limits=limits)
@@ -56,20 +58,33 @@ class EventReader:
     def feed(self, data: bytes) -> list[StreamEvent]:
         """Take the next bytes and return what is new in them.
 
-        Raises:
-            ModelError: the provider sent an error, or something that is no chunk, or too much.
+        An error, something that is no chunk, or too much of it, ends the stream behind the events that came before
+        it, however the bytes were cut into pieces: `finish()` raises it.
         """
         found: list[StreamEvent] = []
-        for payload in self._parser.feed(data):
-            if payload == DONE:
+        if self.ended:
+            return found
+        try:
+            try:
+                payloads = self._parser.feed(data)
+            except MalformedResponse as error:
+                self._failure = error
                 self.ended = True
-                break
-            if not payload:
-                continue
-            chunk = decode_answer(payload)
-            if chunk.error or chunk.choices is None:
-                self._check(payload)
-            found += self._assembler.feed_wire(chunk, payload)
+                payloads = self._parser.rescued
+            for payload in payloads:
+                if payload == DONE:
+                    self.ended = True
+                    self._failure = None  # whatever comes behind the end
+                    break
+                if not payload:
+                    continue
+                chunk = decode_answer(payload)
+                if chunk.error or chunk.choices is None:
+                    self._check(payload)
+                found += self._assembler.feed_wire(chunk, payload)
+        except ModelError as error:
+            self._failure = error
+            self.ended = True
         return found
 
     def finish(self) -> Completed:
@@ -77,12 +92,18 @@ class EventReader:
 
         Raises:
             StreamInterrupted: it may be cut short.
+            ModelError: the provider sent an error, or something that is no chunk, or too much.
         """
+        if self._failure is not None and not self.complete:
+            raise self._failure
         return self._assembler.finish(ended=self.ended)
 
     def _check(self, payload: bytes) -> None:
         """Raise if what is no chunk is an error; anything else, such as a ping, is read over."""
-        said: object = msgspec.json.decode(payload)
+        try:
+            said: object = msgspec.json.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return  # what the fields of a chunk do not need is broken
         if not as_object(said):
             return
         if (
