@@ -132,6 +132,10 @@ class Function(Actor):
             await evaluators.start()
         self._publish(States.INIT, "init", States.INIT)
 
+    def machine_states(self) -> Mapping[str, str]:
+        """Return where the call is, or how the last one ended."""
+        return {FUNCTION.name: self.state}
+
     async def receive(self, message: Any) -> Any:
         """Handle a call. Subclasses with messages of their own handle those first."""
         if type(message) is Call:

@@ -144,6 +144,12 @@ class StreamReader(Generic[T]):
         except StopAsyncIteration:
             raise anyio.EndOfStream from None
 
+    def drain(self) -> list[T]:
+        """Return what was produced and not read, and take it out; never waits."""
+        items = list(self._buffer)
+        self._buffer.clear()
+        return items
+
     async def _wait(self) -> bool:
         """Wait for an item; False at the end of the stream."""
         ask = self._ask

@@ -49,3 +49,8 @@ class ToolContext:
     user_id: str | None = None
     session_id: str | None = None
     report: Callable[[object], None] = _nobody
+
+    @property
+    def heard(self) -> bool:
+        """Whether anybody reads what is reported, so that costly reports can be left out."""
+        return self.report is not _nobody
