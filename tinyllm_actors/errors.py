@@ -57,9 +57,13 @@ TinyLLMError
 │   ├── UnsupportedEntry           the entry was written by a newer version of this library
 │   └── CorruptJournal             what was read is not what was written
 ├── FunctionFailed                 `unwrap()` of an error dictionary; `.result` is the dictionary
-└── RunStopped                     an agent's run ended at a limit
-    ├── BudgetExceeded             a model call does not fit into its budget
-    └── StepLimitExceeded          it needed more model calls than it may make
+├── RunStopped                     an agent's run ended at a limit, or was ended
+│   ├── BudgetExceeded             a model call does not fit into its budget
+│   ├── StepLimitExceeded          it needed more model calls than it may make
+│   ├── TimeLimitExceeded          it needed more time than it may take (also a TimeoutError)
+│   ├── DelegationTooDeep          more agents inside of one another than one of them allows
+│   └── RunCancelled               somebody cancelled it
+└── UnknownApproval                no such call waits for a person (also a LookupError)
 ```
 
 Messages name the value that was wrong with `repr` and say what to do. No message holds a secret.
@@ -84,6 +88,7 @@ __all__ = [
     "ConfigurationError",
     "ContextWindowExceeded",
     "CorruptJournal",
+    "DelegationTooDeep",
     "EntryRejected",
     "Fenced",
     "ForeignCancellation",
@@ -108,6 +113,7 @@ __all__ = [
     "RateLimited",
     "RequestRejected",
     "RestartLimitExceeded",
+    "RunCancelled",
     "RunStopped",
     "StartFailed",
     "StepLimitExceeded",
@@ -118,6 +124,7 @@ __all__ = [
     "StoreUnavailable",
     "StreamInterrupted",
     "SystemClosed",
+    "TimeLimitExceeded",
     "TinyLLMError",
     "ToolCrashed",
     "ToolDenied",
@@ -126,6 +133,7 @@ __all__ = [
     "ToolRetry",
     "ToolTimeout",
     "UnknownActor",
+    "UnknownApproval",
     "UnknownModel",
     "UnknownPrice",
     "UnknownStore",
@@ -691,7 +699,7 @@ class FunctionFailed(TinyLLMError):
 
 
 class RunStopped(TinyLLMError):
-    """An agent's run ended at a limit; what was done until then is kept."""
+    """An agent's run ended at a limit, or was ended; what was done until then is kept."""
 
 
 class BudgetExceeded(RunStopped):
@@ -744,3 +752,49 @@ class StepLimitExceeded(RunStopped):
     def __init__(self, max_steps: int) -> None:
         super().__init__(f"the run reached its limit of {max_steps} model calls; raise max_steps or simplify the task")
         self.max_steps = max_steps
+
+
+class TimeLimitExceeded(RunStopped, TimeoutError):
+    """The run needed more time than it may take.
+
+    Attributes:
+        max_seconds: how much it may take.
+    """
+
+    def __init__(self, max_seconds: float) -> None:
+        super().__init__(f"the run reached its limit of {max_seconds:g} s; raise max_seconds or simplify the task")
+        self.max_seconds = max_seconds
+
+
+class DelegationTooDeep(RunStopped):
+    """More agents would work inside of one another than one of them allows.
+
+    Attributes:
+        max_depth: how many may.
+        agents: the paths of those that do, the innermost first.
+    """
+
+    def __init__(self, max_depth: int, agents: Sequence[str]) -> None:
+        chain = " inside of ".join(repr(agent) for agent in agents)
+        super().__init__(f"agents may be {max_depth} deep, and this would be one more: {chain}; raise max_depth")
+        self.max_depth = max_depth
+        self.agents = tuple(agents)
+
+
+class RunCancelled(RunStopped):
+    """Somebody cancelled the run; the message is the reason that was given."""
+
+
+class UnknownApproval(TinyLLMError, LookupError):
+    """No such call waits for a person: it was decided, it expired, or it never was.
+
+    Attributes:
+        call_id: which call was meant.
+        waiting: those that do wait.
+    """
+
+    def __init__(self, call_id: str, waiting: Sequence[str]) -> None:
+        known = ", ".join(repr(name) for name in waiting) or "none"
+        super().__init__(f"no call {call_id!r} waits for a person; those that do: {known}")
+        self.call_id = call_id
+        self.waiting = tuple(waiting)

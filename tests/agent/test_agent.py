@@ -8,7 +8,15 @@ import anyio
 import pytest
 
 from tinyllm_actors import ActorSystem, Agent, Backoff, BufferMemory, tool
-from tinyllm_actors.agent import MessageCompleted, RunFinished, RunStarted, TextDelta, ToolFinished, ToolStarted
+from tinyllm_actors.agent import (
+    MessageCompleted,
+    RunFinished,
+    RunStarted,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+    UsageUpdated,
+)
 from tinyllm_actors.conversation import INTERRUPTED
 from tinyllm_actors.errors import AuthenticationFailed, Overloaded, StartFailed, StreamInterrupted, UnknownModel
 from tinyllm_actors.llm import AssistantMessage, SystemMessage, ToolMessage, UserMessage
@@ -63,7 +71,15 @@ async def test_a_streamed_run_tells_everything_and_ends_with_the_result() -> Non
     assert isinstance(events[0], RunStarted)
     assert events[0].agent == "Agent"
     kinds: list[Any] = [type(event) for event in events if not isinstance(event, TextDelta)]
-    assert kinds[2:] == [MessageCompleted, ToolStarted, ToolFinished, MessageCompleted, RunFinished]
+    assert kinds[2:] == [
+        MessageCompleted,
+        UsageUpdated,
+        ToolStarted,
+        ToolFinished,
+        MessageCompleted,
+        UsageUpdated,
+        RunFinished,
+    ]
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "It is x, I think."
     assert answer_of(events[-1].result) == "It is x, I think."
 

@@ -5,7 +5,20 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyllm_actors.agent.decision import Act, Answer, GiveUp, Think, decide, is_stuck
+from tinyllm_actors.agent.decision import (
+    HANDED_OVER,
+    Act,
+    Answer,
+    GiveUp,
+    HandOff,
+    Listen,
+    Think,
+    Winding,
+    decide,
+    is_stuck,
+    open_calls,
+)
+from tinyllm_actors.errors import StepLimitExceeded
 from tinyllm_actors.llm import AssistantMessage, FunctionCall, Message, ToolCall, ToolMessage, UserMessage
 
 
@@ -37,6 +50,7 @@ def test_the_limit_of_steps_ends_the_run() -> None:
     """At the limit no further model call is made, but an answer that is there counts."""
     gave_up = step([UserMessage("?"), *round_of("a")], steps=5)
     assert isinstance(gave_up, GiveUp)
+    assert isinstance(gave_up.error, StepLimitExceeded)
     assert gave_up.error.max_steps == 5
     assert isinstance(step([UserMessage("?"), AssistantMessage("!")], steps=5), Answer)
 
@@ -59,3 +73,43 @@ def test_stuck_is_what_it_says(rounds: list[tuple[str, str]], repeats: int) -> N
         run += round_of(str(index), result, f'{{"a":"{arguments}"}}')
     last = rounds[-repeats:]
     assert is_stuck(run, repeats) == (len(last) == repeats and len(set(last)) == 1)
+
+
+def test_a_wish_to_end_is_heeded() -> None:
+    """Stopping closes open calls and asks no more, but an answer counts; winding down withholds the tools."""
+    question: list[Message] = [UserMessage("?")]
+
+    def wound(run: list[Message], winding: Winding) -> object:
+        return decide(run, steps=1, max_steps=9, tool_retries=3, winding=winding)
+
+    assert isinstance(wound([*question, calling("a")], "stop"), GiveUp)
+    assert isinstance(wound([*question, *round_of("a")], "stop"), GiveUp)
+    assert isinstance(wound([*question, AssistantMessage("!")], "stop"), Answer)
+    assert wound([*question, *round_of("a")], "answer") == Think(with_tools=False)
+    assert wound([*question, calling("a")], "answer") == Act(tuple(calling("a").tool_calls))
+
+
+def test_what_was_heard_comes_before_the_answer() -> None:
+    """An answer that overlooks a message does not end the run; open calls are made first."""
+    run: list[Message] = [UserMessage("?"), AssistantMessage("!")]
+    assert decide(run, steps=1, max_steps=9, tool_retries=3, heard=True) == Listen()
+    assert isinstance(decide([*run[:1], calling("a")], steps=1, max_steps=9, tool_retries=3, heard=True), Act)
+
+
+def test_a_hand_off_is_made_once_its_call_is_closed() -> None:
+    """A call of that name with the result that says so; not one that was interrupted or refused."""
+    run: list[Message] = [UserMessage("?"), calling("a", "b"), ToolMessage("a", "x"), ToolMessage("b", HANDED_OVER)]
+    made = decide(run, steps=1, max_steps=9, tool_retries=3, handoffs={"look"})
+    assert isinstance(made, HandOff)
+    assert made.call.id == "b"
+    assert decide(run, steps=1, max_steps=9, tool_retries=3) == Think()
+    run[-1] = ToolMessage("b", "Error: interrupted")
+    assert decide(run, steps=1, max_steps=9, tool_retries=3, handoffs={"look"}) == Think()
+
+
+@given(st.lists(st.sampled_from("abcd"), max_size=4, unique=True), st.integers(0, 4))
+def test_open_calls_are_those_without_a_result(ids: list[str], answered: int) -> None:
+    """In their order, whichever were answered; none without calls."""
+    results = [ToolMessage(call_id, "r") for call_id in reversed(ids[:answered])]
+    run: list[Message] = [UserMessage("?"), calling(*ids), *results]
+    assert [call.id for call in open_calls(run)] == ids[answered:]

@@ -27,7 +27,8 @@ BACKENDS = [
     for name in ("asyncio", "uvloop", "trio")
 ]
 LINE = re.compile(
-    r"INFO \| tinyllm_actors\.function \| \d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} : \[(\w+)\] transition to: States\.(\w+)"
+    r"INFO \| tinyllm_actors\.(?:function|agent) \| \d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} "
+    r": \[(\w+)\] transition to: (?:Agent)?States\.(\w+)"
 )
 LOADING = "loading the model 'local' …\n"
 """What standard error gets if that takes half a second or more."""
@@ -50,13 +51,15 @@ def expected(model: str) -> list[tuple[str, str]]:
     parts = ["get_user_property", "Toolkit", model, "AnswerCorrectnessEvaluator", "Agent"]
     return [
         *((name, "INIT") for name in parts),
-        *steps("Agent", TO_RUNNING),
+        *steps("Agent", [*TO_RUNNING, "THINKING"]),
         *steps(model, WHOLE),
+        ("Agent", "CALLING_TOOLS"),
         *steps("Toolkit", TO_RUNNING),
         *steps("get_user_property", WHOLE),
         *steps("Toolkit", ["OUTPUT_VALIDATION", *TO_COMPLETE]),
+        ("Agent", "THINKING"),
         *steps(model, WHOLE),
-        *steps("Agent", ["OUTPUT_VALIDATION", "OUTPUT_EVALUATION"]),
+        *steps("Agent", ["ANSWERING", "READY", "OUTPUT_VALIDATION", "OUTPUT_EVALUATION"]),
         *steps("AnswerCorrectnessEvaluator", WHOLE),
         *steps("Agent", TO_COMPLETE),
     ]

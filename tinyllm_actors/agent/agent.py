@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from tinyllm_actors.agent.decision import Act, Answer, GiveUp, decide
-from tinyllm_actors.agent.events import MessageCompleted, RunFinished, RunStarted
+from tinyllm_actors.agent.desk import Control, Desk
+from tinyllm_actors.agent.events import RunFinished, RunStarted
+from tinyllm_actors.agent.handoff import Handoff
 from tinyllm_actors.agent.input import check_input
-from tinyllm_actors.conversation import interrupted, repair
-from tinyllm_actors.errors import ConfigurationError, FunctionFailed
-from tinyllm_actors.function import Call, Function, unwrap
-from tinyllm_actors.kernel import ActorRef, Backoff, ChildSpec, Supervisor
-from tinyllm_actors.llm import (
-    LLM,
-    AssistantMessage,
-    ChatRequest,
-    SystemMessage,
-    TextDelta,
-    ToolMessage,
-    ToolSchema,
-    UserMessage,
-)
+from tinyllm_actors.agent.loop import Loop
+from tinyllm_actors.agent.parts import Parts
+from tinyllm_actors.agent.ref import DESK, AgentRef
+from tinyllm_actors.agent.scope import RunScope, current_scope
+from tinyllm_actors.agent.settings import RunSettings
+from tinyllm_actors.agent.states import AGENT, AgentStates, AgentStep
+from tinyllm_actors.errors import ConfigurationError
+from tinyllm_actors.function import Call, Function
+from tinyllm_actors.kernel import ActorRef, Backoff, ChildSpec, Supervisor, Transition
+from tinyllm_actors.llm import LLM, SystemMessage
 from tinyllm_actors.memory import BufferMemory
-from tinyllm_actors.tool import ListTools, ToolFinished, Toolkit, ToolRequest
+from tinyllm_actors.tool import Toolkit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from tinyllm_actors.function import FunctionRef, Result
-    from tinyllm_actors.llm import ChatModel, Completion, Message
+    from tinyllm_actors.agent.events import AgentEvent
+    from tinyllm_actors.conversation import Resumption, RunJournal
+    from tinyllm_actors.function import FunctionRef
+    from tinyllm_actors.llm import ChatModel, Message
     from tinyllm_actors.llm.messages import ContentPart
     from tinyllm_actors.tool import Tool, ToolOutcome, ToolSource
 
@@ -42,31 +41,48 @@ class Agent(Function):
 
     `await agent(content="…")` answers `{"status": "success", "output": {"response": …}}`, where the response is a
     `chat.completion` object of OpenAI's wire form. `agent.stream(content="…")` delivers typed events, the last of
-    which carries the same dictionary.
+    which carries the same dictionary. `AgentRef` says how to reach a run while it goes on.
 
     A tool that raises, hangs or crashes fails its call, of which the model is told, never the conversation. Every
-    model call has an idle time-out, every tool call a deadline, every run a limit of steps. Whatever ends a run, the
-    history stays valid and keeps what was completed.
+    model call has an idle time-out, every tool call a deadline, every run its limits. Whatever ends a run, the history
+    stays valid and keeps what was completed.
+
+    An agent inside of another one, as a tool or by hand-off, counts on both: limits can be tightened inside, never
+    widened.
 
     Args:
         model: a model, or a name such as `"openai/gpt-4o-mini"` or `"local"`.
         model_options: for the adapter (`api_key`, `api_base`, `temperature` …).
         system_role: standing instructions.
-        tools: functions, tools, toolkits or sources of tools that the model may use.
+        tools: functions, tools, toolkits, sources of tools, and hand-offs that the model may use.
         memory: the spec of a `Memory`, or a reference to one that is shared; left out, the newest 100 messages.
-        max_steps: model calls that one run may make.
+        max_steps: model calls that one run may make, those of agents inside of it included. The last one is made
+            without tools, so that it is an answer; a run that needs more ends with `StepLimitExceeded`.
+        max_tool_calls: tool calls of one run, likewise; of one more the model is told that there is none.
+        max_tool_calls_per_turn: those of one model message; likewise.
+        max_tool_concurrency: tool calls of one turn that run at the same time.
+        max_tokens: tokens of one run's model calls; beyond, it ends with `BudgetExceeded`.
+        max_usd: US dollars of one run's model calls; likewise.
+        max_seconds: of one run; then it ends with `TimeLimitExceeded`.
+        max_depth: agents that may work inside of one another, this one included; `DelegationTooDeep`.
         tool_retries: how often the model may repeat the same calls with the same results before it has to answer
             without tools.
+        approval_timeout: seconds that a call waits for a person before it is denied; None for as long as the caller
+            waits.
         idle_timeout: seconds that the model may be silent.
         max_retries: how often a model call that failed for the moment is tried again.
         backoff: how long to wait before each retry, unless the provider says; left out, half a second, doubling.
-        max_tool_concurrency: tool calls of one turn that run at the same time.
+        on_tools: called, and awaited if it says so, with the outcomes of each round of tool calls. If it raises, the
+            run fails.
+        on_event: likewise with every event of every run, streamed or not.
+        journal: what records its runs; given by a conversation.
         **options: of `Function`: `name`, `run_evaluators`, `processed_output_evaluators`, `user_id`, `session_id` …
 
     Raises:
         ConfigurationError: an argument has no meaning; the message names it.
     """
 
+    ref_type = AgentRef
     input_validator: ClassVar[Any] = staticmethod(check_input)
     # A part that keeps failing makes the agent fail, and its own supervisor decides.
     supervision: ClassVar[Supervisor | None] = Supervisor(max_restarts=5, period=30.0)
@@ -77,23 +93,41 @@ class Agent(Function):
         model: str | ChatModel,
         model_options: Mapping[str, Any] | None = None,
         system_role: str = DEFAULT_SYSTEM_ROLE,
-        tools: Iterable[Tool[..., Any] | Toolkit | ToolSource | Callable[..., Any]] | Toolkit = (),
+        tools: Iterable[Tool[..., Any] | Toolkit | ToolSource | Handoff | Callable[..., Any]] | Toolkit = (),
         memory: ChildSpec | ActorRef | None = None,
-        max_steps: int = 25,
+        max_steps: int = 50,
+        max_tool_calls: int | None = None,
+        max_tool_calls_per_turn: int = 1000,
+        max_tool_concurrency: int = 8,
+        max_tokens: int | None = None,
+        max_usd: float | None = None,
+        max_seconds: float | None = None,
+        max_depth: int = 8,
         tool_retries: int = 3,
+        approval_timeout: float | None = None,
         idle_timeout: float = 120.0,
         max_retries: int = 3,
         backoff: Backoff | None = None,
-        max_tool_concurrency: int = 8,
+        on_tools: Callable[[Sequence[ToolOutcome]], Awaitable[Any] | Any] | None = None,
+        on_event: Callable[[AgentEvent], Awaitable[Any] | Any] | None = None,
+        journal: RunJournal | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        if max_steps < 1 or tool_retries < 1:
-            raise ConfigurationError(
-                f"need max_steps >= 1 and tool_retries >= 1, got {max_steps!r} and {tool_retries!r}"
-            )
-        if not isinstance(tools, Toolkit):
-            tools = Toolkit(tools, max_concurrency=max_tool_concurrency)
+        self._settings = RunSettings(
+            max_steps=max_steps,
+            tool_retries=tool_retries,
+            max_tool_calls=max_tool_calls,
+            max_tool_calls_per_turn=max_tool_calls_per_turn,
+            max_tokens=max_tokens,
+            max_usd=max_usd,
+            max_seconds=max_seconds,
+            approval_timeout=approval_timeout,
+            max_depth=max_depth,
+            on_tools=on_tools,
+            on_event=on_event,
+        )
+        self._toolkit, self._handoffs = _sort(tools, max_tool_concurrency)
         self._llm_spec = LLM.spec(
             model,
             model_options=model_options,
@@ -102,15 +136,12 @@ class Agent(Function):
             backoff=backoff,
             **self._identity(),
         )
-        self._toolkit_definition = tools
         self._memory_source = memory or BufferMemory.spec()
-        self._system = SystemMessage(system_role) if system_role else None
-        self._max_steps = max_steps
-        self._tool_retries = tool_retries
-        self._schemas = _schemas(tools.tools.values())
-        self._llm: FunctionRef | None = None
-        self._memory: FunctionRef | None = None
-        self._toolkit: FunctionRef | None = None
+        self._head: list[Message] = [SystemMessage(system_role)] if system_role else []
+        self._journal = journal
+        self._activity = AgentStates.READY
+        self._activity_since = 0.0
+        self._parts: Parts | None = None
 
     def _identity(self) -> dict[str, Any]:
         return {"user_id": self.user_id, "session_id": self.session_id}
@@ -118,144 +149,108 @@ class Agent(Function):
     async def started(self) -> None:
         """Start the parts."""
         context = self.context
+        control = Control()
+        await context.spawn(Desk.spec(control), name=DESK)
         if isinstance(self._memory_source, ActorRef):
-            self._memory = cast("FunctionRef", self._memory_source)
+            memory = cast("FunctionRef", self._memory_source)
         else:
-            self._memory = await context.spawn(self._memory_source, name="memory")
-        if self._toolkit_definition:
-            self._toolkit = await context.spawn(self._toolkit_definition, name="toolkit")
-        self._llm = await context.spawn(self._llm_spec, name="llm")
+            memory = await context.spawn(self._memory_source, name="memory")
+        toolkit = await context.spawn(self._toolkit, name="toolkit") if self._toolkit else None
+        llm = await context.spawn(self._llm_spec, name="llm")
+        self._parts = Parts(
+            settings=self._settings,
+            control=control,
+            head=self._head,
+            llm=llm,
+            memory=memory,
+            toolkit=self._toolkit,
+            toolkit_ref=toolkit,
+            handoffs=self._handoffs,
+            journal=self._journal,
+            move=self._move,
+            ask_later=context.ref.tell_nowait,
+        )
         await super().started()
 
     # --- a run -------------------------------------------------------------------------------------
 
-    async def run(self, content: str | list[ContentPart]) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Answer `content`."""
-        return await self._run(content, None)
+    async def run(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        content: str | list[ContentPart],
+        history: Sequence[Message] = (),
+        resumption: Resumption | None = None,
+    ) -> dict[str, Any]:
+        """Answer `content`.
+
+        Args:
+            content: what the user says: text, or parts.
+            history: what was said elsewhere before; the model is shown it, and it is not remembered.
+            resumption: of a conversation's turn that was not finished when the process ended.
+        """
+        return await self._loop(None).run(content, history, resumption)
 
     async def produce(self, message: Any, emit: Callable[[Any], Awaitable[None]]) -> None:
         """Answer as events."""
         if type(message) is not Call:
             raise TypeError(f"{self.name} takes calls only; use `agent.stream(content=…)`")
-        await emit(RunStarted(self.context.message_id, self.context.path))
+        run_id = self.context.message_id
+        await emit(RunStarted(run_id, self.context.path))
 
-        async def run(content: str | list[ContentPart]) -> dict[str, Any]:
-            return await self._run(content, emit)
+        async def run(
+            content: str | list[ContentPart],
+            history: Sequence[Message] = (),
+            resumption: Resumption | None = None,
+        ) -> dict[str, Any]:
+            return await self._loop(emit).run(content, history, resumption)
 
-        await emit(RunFinished(await self._call(message.arguments, run)))
+        await emit(RunFinished(await self._call(message.arguments, run), run_id))
 
-    async def _run(
-        self, content: str | list[ContentPart], emit: Callable[[Any], Awaitable[None]] | None
-    ) -> dict[str, Any]:
-        user = UserMessage(content)
-        shown = await self._remember([user])
-        turn = _Turn(repair(shown[:-1] if shown and shown[-1] == user else shown), user)
-        try:
-            while True:
-                step = decide(turn.said, steps=turn.steps, max_steps=self._max_steps, tool_retries=self._tool_retries)
-                if isinstance(step, Answer):
-                    assert turn.completion is not None
-                    await self._remember([step.message])
-                    return {"response": turn.completion.to_wire()}
-                if isinstance(step, GiveUp):
-                    raise step.error
-                if isinstance(step, Act):
-                    await self._act(turn, step, emit)
-                else:
-                    turn.steps += 1
-                    turn.completion = completion = await self._think(turn, step.with_tools, emit)
-                    turn.said.append(completion.message)
-        except BaseException as error:
-            # Sent without waiting, as this may be a cancellation: what was completed stays in the history.
-            unsaved = turn.unsaved(error)
-            if unsaved and self._memory is not None:
-                self._memory.tell_nowait(Call({"messages": unsaved}))
-            raise
+    def _loop(self, emit: Callable[[Any], Awaitable[None]] | None) -> Loop:
+        assert self._parts is not None
+        context, settings = self.context, self._settings
+        scope = RunScope(
+            context.path,
+            max_steps=settings.max_steps,
+            max_tool_calls=settings.max_tool_calls,
+            max_depth=settings.max_depth,
+            parent=current_scope(),
+        )
+        scope.enter()
+        return Loop(self._parts, scope, context.message_id, emit)
 
-    async def _think(self, turn: _Turn, with_tools: bool, emit: Callable[[Any], Awaitable[None]] | None) -> Completion:
-        """Call the model once."""
-        assert self._llm is not None
-        if self._toolkit is not None and self._toolkit_definition.sources:  # whose tools may have changed
-            self._schemas = _schemas(await self._toolkit.ask(ListTools()))
-        head: list[Message] = [] if self._system is None else [self._system]
-        request = ChatRequest(messages=[*head, *turn.history, *turn.said], tools=self._schemas if with_tools else ())
-        llm = self._llm.within(None)  # bounded by its idle time-out
-        turn.partial.clear()
-        if emit is None:
-            return unwrap(await llm(request=request))["completion"]
-        async with llm.stream(request=request) as events:
-            async for event in events:
-                if isinstance(event, dict):
-                    completion: Completion = unwrap(cast("Result", event))["completion"]
-                    await emit(MessageCompleted(completion.message, completion.usage))
-                    return completion
-                if isinstance(event, TextDelta):
-                    turn.partial.append(event.text)
-                await emit(event)
-        raise RuntimeError("the model's stream ended without a result")
+    # --- what it is doing --------------------------------------------------------------------------
 
-    async def _act(self, turn: _Turn, step: Act, emit: Callable[[Any], Awaitable[None]] | None) -> None:
-        """Run the tool calls of the last message; each gets exactly one result, in the order of the calls."""
-        requests = [ToolRequest(call.id, call.name, call.arguments) for call in step.calls]
-        turn.outcomes = {}
-        if self._toolkit is None:
-            results = [
-                ToolMessage(call.id, "Error: there are no tools; answer without them", call.name) for call in step.calls
-            ]
-        else:
-            async with self._toolkit.within(None).stream(calls=requests) as events:
-                async for event in events:
-                    if isinstance(event, ToolFinished):
-                        turn.outcomes[event.outcome.call_id] = event.outcome
-                    if isinstance(event, dict):
-                        unwrap(cast("Result", event))
-                    elif emit is not None:
-                        await emit(event)
-            results = turn.results()
-        group: list[Message] = [turn.said[-1], *results]
-        turn.said += results
-        await self._remember(group)
-        turn.saved = len(turn.said)
+    def machine_states(self) -> Mapping[str, str]:
+        """Return what it is doing, and where the call is."""
+        return {**super().machine_states(), AGENT.name: self._activity}
 
-    async def _remember(self, messages: Sequence[Message]) -> list[Message]:
-        """Add messages to the memory and return what it shows."""
-        assert self._memory is not None
-        return unwrap(await self._memory(messages=messages))["memories"]
+    def _move(self, step: AgentStep) -> None:
+        source = self._activity
+        if step is AgentStep.END and source is AgentStates.READY:
+            return  # the run ended before it did anything
+        self._activity = target = AGENT.step(self.name, source, step)
+        cell = self.kernel_cell
+        stream = cell.system.events_stream
+        if stream.transitions:
+            now = cell.system.now()
+            elapsed = now - self._activity_since if self._activity_since else 0.0
+            self._activity_since = now
+            stream.publish(
+                Transition(cell.path, self.name, AGENT.name, source, step, target, self.context.message_id, elapsed)
+            )
 
 
-def _schemas(tools: Iterable[Tool[..., Any]]) -> list[ToolSchema]:
-    return [ToolSchema(tool.name, tool.description, tool.parameters, tool.strict) for tool in tools]
-
-
-class _Turn:
-    """What is known of the run in progress."""
-
-    def __init__(self, history: list[Message], user: UserMessage) -> None:
-        self.history = history
-        self.said: list[Message] = [user]
-        self.saved = 1  # how much of `said` is in the memory
-        self.steps = 0
-        self.completion: Completion | None = None
-        self.outcomes: dict[str, ToolOutcome] = {}
-        self.partial: list[str] = []
-
-    def results(self) -> list[ToolMessage]:
-        """Return one result for each call of the last message, in their order."""
-        last = self.said[-1]
-        assert isinstance(last, AssistantMessage)
-        outcomes = self.outcomes
-        return [
-            ToolMessage(call.id, outcomes[call.id].content, call.name) if call.id in outcomes else interrupted(call)
-            for call in last.tool_calls
-        ]
-
-    def unsaved(self, error: BaseException) -> list[Message]:
-        """Return what a run that broke off leaves behind: closed tool calls, and the part of an answer."""
-        rest = self.said[self.saved :]
-        if rest:
-            last = rest[-1]
-            return [*rest, *self.results()] if isinstance(last, AssistantMessage) and last.tool_calls else rest
-        partial = "".join(self.partial)
-        if not partial and isinstance(error, FunctionFailed):
-            partial = str(error.result["error"].get("partial") or "")
-        return [AssistantMessage(content=partial)] if partial else []
+def _sort(tools: Any, max_concurrency: int) -> tuple[Toolkit, dict[str, Handoff]]:
+    """Tell what is run from what hands over."""
+    if isinstance(tools, Toolkit):
+        return tools, {}
+    entries = list(tools)
+    handoffs: dict[str, Handoff] = {}
+    for entry in entries:
+        if isinstance(entry, Handoff) and handoffs.setdefault(entry.name, entry) is not entry:
+            raise ConfigurationError(f"two hand-offs are called {entry.name!r}; give one another name with name=")
+    toolkit = Toolkit([entry for entry in entries if not isinstance(entry, Handoff)], max_concurrency=max_concurrency)
+    for name in handoffs:
+        if name in toolkit.tools:
+            raise ConfigurationError(f"a hand-off and a tool are both called {name!r}; give one another name")
+    return toolkit, handoffs

@@ -69,6 +69,7 @@ from tinyllm_actors.conversation.memory_store import MemoryStore
 from tinyllm_actors.conversation.records import Append, DueTimer, Grant, Loaded, Record, StoreStats, Summary
 from tinyllm_actors.conversation.registry import store_from_url
 from tinyllm_actors.conversation.repair import INTERRUPTED, interrupted, repair
+from tinyllm_actors.conversation.run_journal import Resumption, RunJournal
 from tinyllm_actors.conversation.state import MAX_KNOWN_TURNS, ConversationState, replay
 from tinyllm_actors.conversation.store import ConversationStore
 from tinyllm_actors.conversation.thaw import Thawed, state_of, thaw
@@ -98,6 +99,8 @@ __all__ = [
     "ModelAnswered",
     "OpenTurn",
     "Record",
+    "Resumption",
+    "RunJournal",
     "Snapshot",
     "StateDump",
     "StoreStats",

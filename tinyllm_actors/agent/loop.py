@@ -1,0 +1,364 @@
+"""One run of an agent: does what `decide` says, tells what happens, and leaves a valid history however it ends."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import anyio
+
+from tinyllm_actors.agent import events
+from tinyllm_actors.agent.decision import HANDED_OVER, Act, Answer, GiveUp, HandOff, Listen, Think, decide
+from tinyllm_actors.agent.member import ask_member, open_member
+from tinyllm_actors.agent.plan import CallPlan, plan_calls
+from tinyllm_actors.agent.states import AgentStep
+from tinyllm_actors.agent.turn import Turn
+from tinyllm_actors.conversation import repair
+from tinyllm_actors.errors import TimeLimitExceeded
+from tinyllm_actors.function import Call, unwrap
+from tinyllm_actors.llm import AssistantMessage, ChatRequest, ReasoningDelta, TextDelta, ToolCallDelta, UserMessage
+from tinyllm_actors.tool import ToolFinished, ToolOutcome, ToolProgress, ToolStarted
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from tinyllm_actors.agent.parts import Parts
+    from tinyllm_actors.agent.scope import RunScope
+    from tinyllm_actors.conversation import Resumption
+    from tinyllm_actors.function import Result
+    from tinyllm_actors.llm import Completion, Message
+    from tinyllm_actors.llm.messages import ContentPart
+    from tinyllm_actors.tool import ApprovalRequest, Decision, ToolRequest
+
+__all__ = ["Loop"]
+
+LAST_WORDS_SECONDS: Final = 2.0
+"""How long a run that is cancelled may take to have the journal keep what had ended."""
+
+
+class Loop:
+    """A run in progress.
+
+    Args:
+        parts: the agent's.
+        scope: what the run may use.
+        run_id: its number.
+        emit: takes its events; None if nobody reads them.
+    """
+
+    def __init__(
+        self, parts: Parts, scope: RunScope, run_id: int, emit: Callable[[Any], Awaitable[None]] | None
+    ) -> None:
+        self._parts = parts
+        self._settings = parts.settings
+        self._scope = scope
+        self._run_id = run_id
+        self._emit = emit
+        self._told = emit is not None or parts.settings.on_event is not None
+        self._tokens = 0
+        self._cost: float | None = 0.0
+        self._plan: CallPlan | None = None
+
+    async def run(
+        self,
+        content: str | list[ContentPart],
+        history: Sequence[Message],
+        resumption: Resumption | None,
+    ) -> dict[str, Any]:
+        """Answer `content`.
+
+        Raises:
+            RunStopped: a limit was reached, or somebody stopped the run.
+            FunctionFailed: a part failed.
+        """
+        control = self._parts.control
+        limit = self._settings.max_seconds
+        deadline = float("inf") if limit is None else anyio.current_time() + limit
+        try:
+            with anyio.CancelScope(deadline=deadline) as scope:
+                control.begin(scope)
+                turn = await self._begin(UserMessage(content), history, resumption)
+                try:
+                    return await self._steps(turn)
+                except BaseException as error:
+                    self._keep(turn, error)
+                    raise
+            if control.reason is not None:
+                raise control.reason
+            assert limit is not None
+            raise TimeLimitExceeded(limit)
+        finally:
+            for message in control.end():  # it came too late for this run: a question of its own
+                self._parts.ask_later(Call({"content": message.content}))
+            self._parts.move(AgentStep.END)
+
+    async def _begin(self, question: UserMessage, history: Sequence[Message], resumption: Resumption | None) -> Turn:
+        if resumption is None:
+            shown = await self._parts.remember([question])
+            if shown and shown[-1] == question:
+                del shown[-1]
+            return Turn(repair([*history, *shown]), question)
+        turn = Turn(repair([*history, *await self._parts.remember([])]), question, resumption)
+        for _ in range(turn.steps):
+            self._scope.take_step()
+        self._scope.take_tool_calls(resumption.tool_calls)
+        turn.saved = 0
+        closed = len(turn.said)
+        while closed and not isinstance(turn.said[closed - 1], UserMessage):
+            closed -= 1  # an open group stays together, and is remembered when it is whole
+        await self._parts.remember(turn.said[:closed])
+        turn.saved = closed
+        return turn
+
+    async def _steps(self, turn: Turn) -> dict[str, Any]:
+        settings, control, scope = self._settings, self._parts.control, self._scope
+        while True:
+            step = decide(
+                turn.said,
+                steps=scope.steps,
+                max_steps=scope.steps + scope.steps_left(),
+                tool_retries=settings.tool_retries,
+                tools_left=scope.tool_calls_left() != 0,
+                winding=control.winding,
+                heard=bool(control.heard),
+                handoffs=self._parts.handoffs,
+                stopped=control.reason,
+            )
+            if isinstance(step, Think):
+                await self._think(turn, step)
+            elif isinstance(step, Act):
+                await self._act(turn, step)
+            elif isinstance(step, Listen):
+                await self._listen(turn)
+            elif isinstance(step, Answer):
+                return await self._answer(turn, step)
+            elif isinstance(step, HandOff):
+                return await self._hand_off(turn, step)
+            else:
+                assert isinstance(step, GiveUp)
+                raise step.error
+
+    # --- the steps ---------------------------------------------------------------------------------
+
+    async def _think(self, turn: Turn, step: Think) -> None:
+        """Call the model once."""
+        parts = self._parts
+        parts.move(AgentStep.THINK)
+        self._scope.take_step()
+        turn.steps += 1
+        turn.partial.clear()
+        request = ChatRequest(
+            messages=[*parts.head, *turn.history, *turn.said], tools=await parts.schemas() if step.with_tools else ()
+        )
+        turn.completion = completion = await self._complete(turn, request)
+        turn.partial.clear()
+        message = completion.message
+        turn.said.append(message)
+        self._count(completion)
+        if message.tool_calls:
+            self._plan = plan = self._plan_calls(turn, message.tool_calls)
+            if parts.journal is not None:
+                await parts.journal.thought(completion, plan.intents, [question for _, question in plan.asked])
+        elif parts.journal is not None:
+            await parts.journal.thought(completion, (), ())
+        if self._told:
+            await self._tell(events.MessageCompleted(message, completion.usage, self._run_id, turn.steps))
+            await self._tell(
+                events.UsageUpdated(self._scope.steps, self._scope.tool_calls, self._tokens, self._cost, self._run_id)
+            )
+
+    async def _complete(self, turn: Turn, request: ChatRequest) -> Completion:
+        llm = self._parts.llm.within(None)  # bounded by its idle time-out
+        if not self._told:
+            return unwrap(await llm(request=request))["completion"]
+        run_id, step = self._run_id, turn.steps
+        async with llm.stream(request=request) as stream:
+            async for event in stream:
+                if type(event) is TextDelta:
+                    turn.partial.append(event.text)
+                    await self._tell(events.TextDelta(event.text, run_id, step))
+                elif isinstance(event, dict):
+                    return unwrap(cast("Result", event))["completion"]
+                elif type(event) is ToolCallDelta:
+                    delta = events.ToolCallDelta(event.index, event.id, event.name, event.arguments, run_id, step)
+                    await self._tell(delta)
+                elif type(event) is ReasoningDelta:
+                    await self._tell(events.ReasoningDelta(event.text, run_id, step))
+        raise RuntimeError("the model's stream ended without a result")
+
+    def _count(self, completion: Completion) -> None:
+        usage = completion.usage
+        if usage is None:
+            self._cost = None
+            return
+        self._tokens += usage.total_tokens
+        self._cost = None if usage.cost is None or self._cost is None else self._cost + usage.cost
+
+    def _plan_calls(self, turn: Turn, calls: Sequence[Any]) -> CallPlan:
+        """Decide what happens to the calls of a message, and count those that run."""
+        parts, journal = self._parts, self._parts.journal
+        expires_at = None
+        if self._settings.approval_timeout is not None:
+            expires_at = time.time() + self._settings.approval_timeout
+        return plan_calls(
+            calls,
+            parts.toolkit,
+            granted=self._scope.take_tool_calls(min(len(calls), self._settings.max_tool_calls_per_turn)),
+            handoffs=parts.handoffs,
+            resumption=turn.resumption,
+            key=None if journal is None else lambda call_id: journal.idempotency_key(turn.steps, call_id),
+            expires_at=expires_at,
+        )
+
+    async def _act(self, turn: Turn, step: Act) -> None:
+        """Run the tool calls of the last message; each gets exactly one result, in the order of the calls."""
+        parts = self._parts
+        parts.move(AgentStep.CALL_TOOLS)
+        plan, self._plan = self._plan, None
+        if plan is None:  # the run goes on after a crash
+            plan = self._plan_calls(turn, step.calls)
+            if parts.journal is not None:
+                await parts.journal.intended(plan.intents)
+        for outcome in plan.settled:
+            turn.outcomes[outcome.call_id] = outcome
+        if plan.settled and parts.journal is not None:
+            await parts.journal.happened(plan.settled)
+        parts.control.ask([question for _, question in plan.asked])
+        for _, question in plan.asked:
+            await self._tell(events.ApprovalRequested(question, self._run_id, turn.steps))
+        if plan.free:
+            await self._run_calls(turn, plan.free)
+        if plan.asked:
+            await self._ask_people(turn, plan.asked)
+        if plan.handed_off is not None:
+            call = plan.handed_off
+            turn.outcomes[call.call_id] = ToolOutcome(call.call_id, call.name, HANDED_OVER)
+        group = turn.close_calls()
+        await parts.remember(group)
+        turn.saved = len(turn.said)
+
+    async def _ask_people(self, turn: Turn, asked: Sequence[tuple[ToolRequest, ApprovalRequest]]) -> None:
+        """Wait for the decisions, in the order of the calls, and run what was approved."""
+        parts = self._parts
+        parts.move(AgentStep.WAIT)
+        decided: list[ToolRequest] = []
+        approved: list[ToolRequest] = []
+        for request, question in asked:
+            left = None if question.expires_at is None else max(0.0, question.expires_at - time.time())
+            decision: Decision = await parts.control.decision(question, left)
+            if parts.journal is not None:
+                await parts.journal.decided(request.call_id, decision)
+            await self._tell(events.ApprovalResolved(request.call_id, decision, self._run_id, turn.steps))
+            decided.append(replace(request, decision=decision))
+            if decision.verdict != "deny":
+                approved.append(decided[-1])
+        parts.move(AgentStep.CALL_TOOLS)
+        if parts.journal is not None:
+            await parts.journal.intended(approved)
+        await self._run_calls(turn, decided)
+
+    async def _run_calls(self, turn: Turn, requests: Sequence[ToolRequest]) -> None:
+        """Let the toolkit run calls, and keep each outcome as soon as it is there."""
+        parts, run_id, step = self._parts, self._run_id, turn.steps
+        ended: list[ToolOutcome] = []
+        assert parts.toolkit_ref is not None
+        async with parts.toolkit_ref.within(None).stream(calls=requests) as stream:
+            try:
+                async for event in stream:
+                    if type(event) is ToolFinished:
+                        outcome = event.outcome
+                        turn.outcomes[outcome.call_id] = outcome
+                        ended.append(outcome)
+                        if parts.journal is not None:
+                            await parts.journal.happened([outcome])
+                    elif isinstance(event, dict):
+                        unwrap(cast("Result", event))
+                        continue
+                    if self._told:
+                        await self._tell(_shown(event, run_id, step))
+            except BaseException:
+                # What had ended when the run was cancelled was paid for, though nobody has read of it yet.
+                late = [event.outcome for event in stream.drain() if type(event) is ToolFinished]
+                for outcome in late:
+                    turn.outcomes[outcome.call_id] = outcome
+                if late and parts.journal is not None:
+                    with anyio.CancelScope(shield=True, deadline=anyio.current_time() + LAST_WORDS_SECONDS):
+                        await parts.journal.happened(late)
+                raise
+        if self._settings.on_tools is not None and ended:
+            await _call_back(self._settings.on_tools, ended)
+
+    async def _listen(self, turn: Turn) -> None:
+        """Take in what the user said meanwhile."""
+        parts = self._parts
+        heard = parts.control.heard
+        while heard:
+            message = heard[0]
+            if parts.journal is not None:
+                await parts.journal.heard(message)
+            heard.popleft()
+            turn.said.append(message)
+            await self._tell(events.MessageInjected(message.content, self._run_id, turn.steps))
+        await parts.remember(turn.said[turn.saved :])
+        turn.saved = len(turn.said)
+
+    async def _answer(self, turn: Turn, step: Answer) -> dict[str, Any]:
+        self._parts.move(AgentStep.ANSWER)
+        await self._parts.remember([step.message])
+        turn.saved = len(turn.said)
+        if turn.completion is None:  # it was there before a crash
+            return {"response": self._parts.completion_of(step.message).to_wire()}
+        return {"response": turn.completion.to_wire()}
+
+    async def _hand_off(self, turn: Turn, step: HandOff) -> dict[str, Any]:
+        """Let another agent answer; what it says is what this one answers, and remembers."""
+        parts = self._parts
+        parts.move(AgentStep.HAND_OFF)
+        handoff = parts.handoffs[step.call.name]
+        arguments = handoff.arguments(step.call.arguments, turn.history, turn.said)
+        async with open_member(handoff.target) as target:
+            await self._tell(events.HandedOff(target.path, self._run_id, turn.steps))
+            output = unwrap(await ask_member(target, arguments, self._tell if self._told else None))
+        message = AssistantMessage(_text_of(output))
+        turn.said.append(message)
+        if parts.journal is not None:
+            await parts.journal.happened([ToolOutcome(step.call.id, step.call.name, HANDED_OVER)])
+            await parts.journal.thought(parts.completion_of(message), (), ())
+        await parts.remember([message])
+        turn.saved = len(turn.said)
+        return {"agent": target.path, **output}  # the last of several that handed over
+
+    # --- endings -----------------------------------------------------------------------------------
+
+    def _keep(self, turn: Turn, error: BaseException) -> None:
+        """Have the memory keep what was completed. Without waiting, as this may be a cancellation."""
+        unsaved = turn.unsaved(error)
+        if unsaved:
+            self._parts.memory.tell_nowait(Call({"messages": unsaved}))
+
+    async def _tell(self, event: events.AgentEvent) -> None:
+        if self._emit is not None:
+            await self._emit(event)
+        if self._settings.on_event is not None:
+            await _call_back(self._settings.on_event, event)
+
+
+def _shown(event: ToolStarted | ToolProgress | ToolFinished, run_id: int, step: int) -> events.AgentEvent:
+    """Return what a reader of the run is told of something that the toolkit tells."""
+    if isinstance(event, ToolStarted):
+        return events.ToolStarted(event.call_id, event.name, event.arguments, run_id, step)
+    if isinstance(event, ToolProgress):
+        return events.ToolProgress(event.call_id, event.name, event.progress, run_id, step)
+    return events.ToolFinished(event.outcome, run_id, step)
+
+
+async def _call_back(function: Callable[[Any], Any], argument: object) -> None:
+    answer = function(argument)
+    if inspect.isawaitable(answer):
+        await answer
+
+
+def _text_of(output: dict[str, Any]) -> str:
+    return str(output["response"]["choices"][0]["message"]["content"] or "")

@@ -1,0 +1,103 @@
+"""What an agent is made of, as a run sees it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from tinyllm_actors.function import unwrap
+from tinyllm_actors.llm import Completion, ToolSchema
+from tinyllm_actors.tool import ListTools
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from tinyllm_actors.agent.desk import Control
+    from tinyllm_actors.agent.handoff import Handoff
+    from tinyllm_actors.agent.settings import RunSettings
+    from tinyllm_actors.agent.states import AgentStep
+    from tinyllm_actors.conversation import RunJournal
+    from tinyllm_actors.function import Call, FunctionRef
+    from tinyllm_actors.llm import AssistantMessage, Message
+    from tinyllm_actors.tool import Tool, Toolkit
+
+__all__ = ["Parts"]
+
+
+class Parts:
+    """The parts of one incarnation of an agent.
+
+    Attributes:
+        settings: what bounds its runs.
+        control: how others reach the run in progress.
+        head: what stands before every history.
+        llm: the model's Function.
+        memory: the memory's Function.
+        toolkit: the tools, as they were given.
+        toolkit_ref: the Function that runs them; None if there are none.
+        handoffs: who may go on, by the name of the call.
+        journal: what records its runs; None outside of a conversation.
+        move: moves the agent's state machine.
+        ask_later: sends the agent a call that nobody waits for.
+    """
+
+    __slots__ = (
+        "_schemas",
+        "ask_later",
+        "control",
+        "handoffs",
+        "head",
+        "journal",
+        "llm",
+        "memory",
+        "move",
+        "settings",
+        "toolkit",
+        "toolkit_ref",
+    )
+
+    def __init__(
+        self,
+        *,
+        settings: RunSettings,
+        control: Control,
+        head: Sequence[Message],
+        llm: FunctionRef,
+        memory: FunctionRef,
+        toolkit: Toolkit,
+        toolkit_ref: FunctionRef | None,
+        handoffs: Mapping[str, Handoff],
+        journal: RunJournal | None,
+        move: Callable[[AgentStep], None],
+        ask_later: Callable[[Call], object],
+    ) -> None:
+        self.settings = settings
+        self.control = control
+        self.head = head
+        self.llm = llm
+        self.memory = memory
+        self.toolkit = toolkit
+        self.toolkit_ref = toolkit_ref
+        self.handoffs = handoffs
+        self.journal = journal
+        self.move = move
+        self.ask_later = ask_later
+        self._schemas = self._describe(toolkit.tools.values())
+
+    async def remember(self, messages: Sequence[Message]) -> list[Message]:
+        """Add messages to the memory and return what it shows."""
+        return unwrap(await self.memory(messages=messages))["memories"]
+
+    async def schemas(self) -> list[ToolSchema]:
+        """Return what the model is told of the tools there are now, and of who may go on."""
+        if self.toolkit_ref is not None and self.toolkit.sources:  # whose tools may have changed
+            self._schemas = self._describe(await self.toolkit_ref.ask(ListTools()))
+        return self._schemas
+
+    def _describe(self, tools: Iterable[Tool[..., Any]]) -> list[ToolSchema]:
+        described = [ToolSchema(tool.name, tool.description, tool.parameters, tool.strict) for tool in tools]
+        return described + [handoff.schema() for handoff in self.handoffs.values()]
+
+    def completion_of(self, message: AssistantMessage) -> Completion:
+        """Return a completion around a message that no model call of this run brought."""
+        return Completion(message, created=int(time.time()))

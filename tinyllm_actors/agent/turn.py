@@ -1,0 +1,72 @@
+"""What is known of the run in progress: data, and how to end it validly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tinyllm_actors.agent.decision import open_calls
+from tinyllm_actors.conversation import interrupted
+from tinyllm_actors.errors import FunctionFailed
+from tinyllm_actors.llm import AssistantMessage, ToolMessage
+
+if TYPE_CHECKING:
+    from tinyllm_actors.conversation import Resumption
+    from tinyllm_actors.llm import Completion, Message, UserMessage
+    from tinyllm_actors.tool import ToolOutcome
+
+__all__ = ["Turn"]
+
+
+class Turn:
+    """One question and what has come of it.
+
+    Attributes:
+        history: what the model is shown before the question.
+        said: the question and what followed, oldest first.
+        saved: how much of `said` is in the memory.
+        steps: model calls so far.
+        completion: what the model said last.
+        outcomes: of the calls of the last message, by call id.
+        partial: the text of an answer that is coming.
+        resumption: what is known from before a crash, until the calls that it is about are settled.
+    """
+
+    __slots__ = ("completion", "history", "outcomes", "partial", "resumption", "said", "saved", "steps")
+
+    def __init__(self, history: list[Message], question: UserMessage, resumption: Resumption | None = None) -> None:
+        self.history = history
+        self.said: list[Message] = [question] if resumption is None else list(resumption.said)
+        self.saved = 1
+        self.steps = 0 if resumption is None else resumption.steps
+        self.completion: Completion | None = None
+        self.outcomes: dict[str, ToolOutcome] = {}
+        self.partial: list[str] = []
+        self.resumption = resumption
+
+    def results(self) -> list[ToolMessage]:
+        """Return one result for each open call, in their order; interrupted, where there is no outcome."""
+        outcomes = self.outcomes
+        return [
+            ToolMessage(call.id, outcomes[call.id].content, call.name) if call.id in outcomes else interrupted(call)
+            for call in open_calls(self.said)
+        ]
+
+    def close_calls(self) -> list[Message]:
+        """Give every open call its result. Returns the message that asked for them, and all results."""
+        self.said += self.results()
+        group = len(self.said) - 1
+        while isinstance(self.said[group], ToolMessage):
+            group -= 1
+        self.outcomes = {}
+        self.resumption = None
+        return self.said[group:]
+
+    def unsaved(self, error: BaseException) -> list[Message]:
+        """Return what a run that broke off leaves behind: closed tool calls, and the part of an answer."""
+        rest = self.said[self.saved :]
+        if rest:
+            return [*rest, *self.results()]
+        partial = "".join(self.partial)
+        if not partial and isinstance(error, FunctionFailed):
+            partial = str(error.result["error"].get("partial") or "")
+        return [AssistantMessage(content=partial)] if partial else []
