@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 import msgspec
 
-from tinyllm_actors.conversation import repair
+from tinyllm_actors.conversation.history_repair import repair
 from tinyllm_actors.errors import ConfigurationError
 from tinyllm_actors.llm import AssistantMessage, ToolMessage, ToolSchema, UserMessage
 

@@ -15,7 +15,7 @@ from tinyllm_actors.agent.member import ask_member, open_member
 from tinyllm_actors.agent.plan import CallPlan, plan_calls
 from tinyllm_actors.agent.states import AgentStep
 from tinyllm_actors.agent.turn import Turn
-from tinyllm_actors.conversation import repair
+from tinyllm_actors.conversation.history_repair import repair
 from tinyllm_actors.errors import TimeLimitExceeded
 from tinyllm_actors.function import Call, unwrap
 from tinyllm_actors.llm import AssistantMessage, ChatRequest, ReasoningDelta, TextDelta, ToolCallDelta, UserMessage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tinyllm_actors.conversation import INTERRUPTED
+from tinyllm_actors.conversation.history_repair import INTERRUPTED
 from tinyllm_actors.tool import ToolOutcome, ToolRequest
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tinyllm_actors.agent.decision import open_calls
-from tinyllm_actors.conversation import interrupted
+from tinyllm_actors.conversation.history_repair import interrupted
 from tinyllm_actors.errors import FunctionFailed
 from tinyllm_actors.llm import AssistantMessage, ToolMessage
 

@@ -41,39 +41,45 @@ What is guaranteed:
 ```
 """
 
-from tinyllm_actors.conversation.branch import OpenTurn
-from tinyllm_actors.conversation.entries import (
-    ApprovalAsked,
-    ApprovalDecided,
-    BudgetSpent,
-    CallIntent,
-    CallResult,
-    Cancelled,
-    Compacted,
-    Entry,
-    HeadMoved,
-    Injected,
-    ModelAnswered,
-    Snapshot,
-    StateDump,
-    TimerFired,
-    TimerSet,
-    Totals,
-    TreeEntry,
-    TurnEnded,
-    TurnStarted,
-    new_entry_id,
-)
-from tinyllm_actors.conversation.journal import Journal, open_journal
-from tinyllm_actors.conversation.memory_store import MemoryStore
-from tinyllm_actors.conversation.records import Append, DueTimer, Grant, Loaded, Record, StoreStats, Summary
-from tinyllm_actors.conversation.registry import store_from_url
-from tinyllm_actors.conversation.repair import INTERRUPTED, interrupted, repair
-from tinyllm_actors.conversation.run_journal import Resumption, RunJournal
-from tinyllm_actors.conversation.state import MAX_KNOWN_TURNS, ConversationState, replay
-from tinyllm_actors.conversation.store import ConversationStore
-from tinyllm_actors.conversation.thaw import Thawed, state_of, thaw
-from tinyllm_actors.conversation.transfer import export_lines, import_lines
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tinyllm_actors.conversation.branch import OpenTurn
+    from tinyllm_actors.conversation.entries import (
+        ApprovalAsked,
+        ApprovalDecided,
+        BudgetSpent,
+        CallIntent,
+        CallResult,
+        Cancelled,
+        Compacted,
+        Entry,
+        HeadMoved,
+        Injected,
+        ModelAnswered,
+        Snapshot,
+        StateDump,
+        TimerFired,
+        TimerSet,
+        Totals,
+        TreeEntry,
+        TurnEnded,
+        TurnStarted,
+        new_entry_id,
+    )
+    from tinyllm_actors.conversation.history_repair import INTERRUPTED, interrupted, repair
+    from tinyllm_actors.conversation.journal import Journal, open_journal
+    from tinyllm_actors.conversation.memory_store import MemoryStore
+    from tinyllm_actors.conversation.records import Append, DueTimer, Grant, Loaded, Record, StoreStats, Summary
+    from tinyllm_actors.conversation.registry import store_from_url
+    from tinyllm_actors.conversation.run_journal import Resumption, RunJournal
+    from tinyllm_actors.conversation.state import MAX_KNOWN_TURNS, ConversationState, replay
+    from tinyllm_actors.conversation.store import ConversationStore
+    from tinyllm_actors.conversation.thawing import Thawed, state_of, thaw
+    from tinyllm_actors.conversation.transfer import export_lines, import_lines
 
 __all__ = [
     "INTERRUPTED",
@@ -123,3 +129,85 @@ __all__ = [
     "store_from_url",
     "thaw",
 ]
+
+# Where each name comes from. They are imported when they are asked for: an agent needs two of these modules.
+_HOME = {
+    name: module
+    for module, names in {
+        "branch": ("OpenTurn",),
+        "entries": (
+            "ApprovalAsked",
+            "ApprovalDecided",
+            "BudgetSpent",
+            "CallIntent",
+            "CallResult",
+            "Cancelled",
+            "Compacted",
+            "Entry",
+            "HeadMoved",
+            "Injected",
+            "ModelAnswered",
+            "Snapshot",
+            "StateDump",
+            "TimerFired",
+            "TimerSet",
+            "Totals",
+            "TreeEntry",
+            "TurnEnded",
+            "TurnStarted",
+            "new_entry_id",
+        ),
+        "journal": (
+            "Journal",
+            "open_journal",
+        ),
+        "memory_store": ("MemoryStore",),
+        "records": (
+            "Append",
+            "DueTimer",
+            "Grant",
+            "Loaded",
+            "Record",
+            "StoreStats",
+            "Summary",
+        ),
+        "registry": ("store_from_url",),
+        "history_repair": (
+            "INTERRUPTED",
+            "interrupted",
+            "repair",
+        ),
+        "run_journal": (
+            "Resumption",
+            "RunJournal",
+        ),
+        "state": (
+            "MAX_KNOWN_TURNS",
+            "ConversationState",
+            "replay",
+        ),
+        "store": ("ConversationStore",),
+        "thawing": (
+            "Thawed",
+            "state_of",
+            "thaw",
+        ),
+        "transfer": (
+            "export_lines",
+            "import_lines",
+        ),
+    }.items()
+    for name in names
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

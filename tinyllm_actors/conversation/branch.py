@@ -16,7 +16,7 @@ from tinyllm_actors.conversation.entries import (
     TurnEnded,
     TurnStarted,
 )
-from tinyllm_actors.conversation.repair import interrupted, repair
+from tinyllm_actors.conversation.history_repair import interrupted, repair
 from tinyllm_actors.llm.messages import ToolMessage, UserMessage
 
 if TYPE_CHECKING:
