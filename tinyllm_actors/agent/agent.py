@@ -17,7 +17,7 @@ from tinyllm_actors.agent.states import AGENT, AgentStates, AgentStep
 from tinyllm_actors.errors import ConfigurationError
 from tinyllm_actors.function import Call, Function
 from tinyllm_actors.kernel import ActorRef, Backoff, ChildSpec, Supervisor, Transition
-from tinyllm_actors.llm import LLM, SystemMessage
+from tinyllm_actors.llm import LLM, StructuredOutput, SystemMessage
 from tinyllm_actors.memory import BufferMemory
 from tinyllm_actors.tool import Toolkit
 
@@ -51,7 +51,8 @@ class Agent(Function):
     widened.
 
     Args:
-        model: a model, or a name such as `"openai/gpt-4o-mini"` or `"local"`.
+        model: a model, a name such as `"openai/gpt-4o-mini"` or `"local"`, or the spec of an `LLM`, which has more
+            options (rate limits, fallbacks, budgets …).
         model_options: for the adapter (`api_key`, `api_base`, `temperature` …).
         system_role: standing instructions.
         tools: functions, tools, toolkits, sources of tools, and hand-offs that the model may use.
@@ -69,9 +70,11 @@ class Agent(Function):
             without tools.
         approval_timeout: seconds that a call waits for a person before it is denied; None for as long as the caller
             waits.
-        idle_timeout: seconds that the model may be silent.
-        max_retries: how often a model call that failed for the moment is tried again.
+        idle_timeout: seconds that the model may be silent; 120 if left out.
+        max_retries: how often a model call that failed for the moment is tried again; 3 if left out.
         backoff: how long to wait before each retry, unless the provider says; left out, half a second, doubling.
+        output_model: the type of the answer: a pydantic model, any type that pydantic knows, or a `StructuredOutput`.
+            The value is `output["value"]`; an answer that does not fit goes back to the model with what is wrong.
         on_tools: called, and awaited if it says so, with the outcomes of each round of tool calls. If it raises, the
             run fails.
         on_event: likewise with every event of every run, streamed or not.
@@ -90,7 +93,7 @@ class Agent(Function):
     def __init__(
         self,
         *,
-        model: str | ChatModel,
+        model: str | ChatModel | ChildSpec,
         model_options: Mapping[str, Any] | None = None,
         system_role: str = DEFAULT_SYSTEM_ROLE,
         tools: Iterable[Tool[..., Any] | Toolkit | ToolSource | Handoff | Callable[..., Any]] | Toolkit = (),
@@ -105,9 +108,10 @@ class Agent(Function):
         max_depth: int = 8,
         tool_retries: int = 3,
         approval_timeout: float | None = None,
-        idle_timeout: float = 120.0,
-        max_retries: int = 3,
+        idle_timeout: float | None = None,
+        max_retries: int | None = None,
         backoff: Backoff | None = None,
+        output_model: Any = None,
         on_tools: Callable[[Sequence[ToolOutcome]], Awaitable[Any] | Any] | None = None,
         on_event: Callable[[AgentEvent], Awaitable[Any] | Any] | None = None,
         journal: RunJournal | None = None,
@@ -128,7 +132,7 @@ class Agent(Function):
             on_event=on_event,
         )
         self._toolkit, self._handoffs = _sort(tools, max_tool_concurrency)
-        self._llm_spec = LLM.spec(
+        self._llm_spec = _llm_spec(
             model,
             model_options=model_options,
             idle_timeout=idle_timeout,
@@ -136,6 +140,11 @@ class Agent(Function):
             backoff=backoff,
             **self._identity(),
         )
+        self._output: StructuredOutput[Any] | None = None
+        if output_model is not None:
+            self._output = (
+                output_model if isinstance(output_model, StructuredOutput) else StructuredOutput(output_model)
+            )
         self._memory_source = memory or BufferMemory.spec()
         self._head: list[Message] = [SystemMessage(system_role)] if system_role else []
         self._journal = journal
@@ -144,7 +153,8 @@ class Agent(Function):
         self._parts: Parts | None = None
 
     def _identity(self) -> dict[str, Any]:
-        return {"user_id": self.user_id, "session_id": self.session_id}
+        known = {"user_id": self.user_id, "session_id": self.session_id}
+        return {key: value for key, value in known.items() if value is not None}
 
     async def started(self) -> None:
         """Start the parts."""
@@ -161,6 +171,7 @@ class Agent(Function):
             settings=self._settings,
             control=control,
             head=self._head,
+            output=self._output,
             llm=llm,
             memory=memory,
             toolkit=self._toolkit,
@@ -254,3 +265,13 @@ def _sort(tools: Any, max_concurrency: int) -> tuple[Toolkit, dict[str, Handoff]
         if name in toolkit.tools:
             raise ConfigurationError(f"a hand-off and a tool are both called {name!r}; give one another name")
     return toolkit, handoffs
+
+
+def _llm_spec(model: str | ChatModel | ChildSpec, **options: Any) -> ChildSpec:
+    given = {key: value for key, value in options.items() if value is not None}
+    if not isinstance(model, ChildSpec):
+        return LLM.spec(model, **given)
+    of_calls = sorted(given.keys() & {"model_options", "idle_timeout", "max_retries", "backoff"})
+    if of_calls:
+        raise ConfigurationError(f"{of_calls[0]}={given[of_calls[0]]!r} belongs into the spec given as model")
+    return model

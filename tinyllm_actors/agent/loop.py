@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -14,21 +15,28 @@ from tinyllm_actors.agent.decision import HANDED_OVER, Act, Answer, GiveUp, Hand
 from tinyllm_actors.agent.member import ask_member, open_member
 from tinyllm_actors.agent.plan import CallPlan, plan_calls
 from tinyllm_actors.agent.states import AgentStep
+from tinyllm_actors.agent.thinking import Tally, ask_model
 from tinyllm_actors.agent.turn import Turn
 from tinyllm_actors.conversation.history_repair import repair
-from tinyllm_actors.errors import TimeLimitExceeded
+from tinyllm_actors.errors import OutputInvalid, TimeLimitExceeded
 from tinyllm_actors.function import Call, unwrap
-from tinyllm_actors.llm import AssistantMessage, ChatRequest, ReasoningDelta, TextDelta, ToolCallDelta, UserMessage
+from tinyllm_actors.llm import (
+    AssistantMessage,
+    Budget,
+    ChatRequest,
+    UserMessage,
+)
 from tinyllm_actors.tool import ToolFinished, ToolOutcome, ToolProgress, ToolStarted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from tinyllm_actors.agent.parts import Parts
     from tinyllm_actors.agent.scope import RunScope
     from tinyllm_actors.conversation import Resumption
     from tinyllm_actors.function import Result
-    from tinyllm_actors.llm import Completion, Message
+    from tinyllm_actors.llm import Message
     from tinyllm_actors.llm.messages import ContentPart
     from tinyllm_actors.tool import ApprovalRequest, Decision, ToolRequest
 
@@ -57,8 +65,7 @@ class Loop:
         self._run_id = run_id
         self._emit = emit
         self._told = emit is not None or parts.settings.on_event is not None
-        self._tokens = 0
-        self._cost: float | None = 0.0
+        self._tally = Tally()
         self._plan: CallPlan | None = None
 
     async def run(
@@ -77,7 +84,7 @@ class Loop:
         limit = self._settings.max_seconds
         deadline = float("inf") if limit is None else anyio.current_time() + limit
         try:
-            with anyio.CancelScope(deadline=deadline) as scope:
+            with anyio.CancelScope(deadline=deadline) as scope, self._budget():
                 control.begin(scope)
                 turn = await self._begin(UserMessage(content), history, resumption)
                 try:
@@ -93,6 +100,13 @@ class Loop:
             for message in control.end():  # it came too late for this run: a question of its own
                 self._parts.ask_later(Call({"content": message.content}))
             self._parts.move(AgentStep.END)
+
+    def _budget(self) -> AbstractContextManager[object]:
+        settings = self._settings
+        if settings.max_tokens is None and settings.max_usd is None:
+            return nullcontext()
+        budget = Budget(max_tokens=settings.max_tokens, max_usd=settings.max_usd, name=f"a run of {self._scope.agent}")
+        return budget.active()
 
     async def _begin(self, question: UserMessage, history: Sequence[Message], resumption: Resumption | None) -> Turn:
         if resumption is None:
@@ -133,7 +147,9 @@ class Loop:
             elif isinstance(step, Listen):
                 await self._listen(turn)
             elif isinstance(step, Answer):
-                return await self._answer(turn, step)
+                output = await self._answer(turn, step)
+                if output is not None:
+                    return output
             elif isinstance(step, HandOff):
                 return await self._hand_off(turn, step)
             else:
@@ -152,11 +168,13 @@ class Loop:
         request = ChatRequest(
             messages=[*parts.head, *turn.history, *turn.said], tools=await parts.schemas() if step.with_tools else ()
         )
-        turn.completion = completion = await self._complete(turn, request)
+        turn.completion = completion = await ask_model(
+            parts, request, turn.partial, self._tell if self._told else None, self._run_id, turn.steps
+        )
         turn.partial.clear()
         message = completion.message
         turn.said.append(message)
-        self._count(completion)
+        self._tally.count(completion)
         if message.tool_calls:
             self._plan = plan = self._plan_calls(turn, message.tool_calls)
             if parts.journal is not None:
@@ -166,43 +184,21 @@ class Loop:
         if self._told:
             await self._tell(events.MessageCompleted(message, completion.usage, self._run_id, turn.steps))
             await self._tell(
-                events.UsageUpdated(self._scope.steps, self._scope.tool_calls, self._tokens, self._cost, self._run_id)
+                events.UsageUpdated(
+                    self._scope.steps, self._scope.tool_calls, self._tally.tokens, self._tally.cost, self._run_id
+                )
             )
-
-    async def _complete(self, turn: Turn, request: ChatRequest) -> Completion:
-        llm = self._parts.llm.within(None)  # bounded by its idle time-out
-        if not self._told:
-            return unwrap(await llm(request=request))["completion"]
-        run_id, step = self._run_id, turn.steps
-        async with llm.stream(request=request) as stream:
-            async for event in stream:
-                if type(event) is TextDelta:
-                    turn.partial.append(event.text)
-                    await self._tell(events.TextDelta(event.text, run_id, step))
-                elif isinstance(event, dict):
-                    return unwrap(cast("Result", event))["completion"]
-                elif type(event) is ToolCallDelta:
-                    delta = events.ToolCallDelta(event.index, event.id, event.name, event.arguments, run_id, step)
-                    await self._tell(delta)
-                elif type(event) is ReasoningDelta:
-                    await self._tell(events.ReasoningDelta(event.text, run_id, step))
-        raise RuntimeError("the model's stream ended without a result")
-
-    def _count(self, completion: Completion) -> None:
-        usage = completion.usage
-        if usage is None:
-            self._cost = None
-            return
-        self._tokens += usage.total_tokens
-        self._cost = None if usage.cost is None or self._cost is None else self._cost + usage.cost
 
     def _plan_calls(self, turn: Turn, calls: Sequence[Any]) -> CallPlan:
         """Decide what happens to the calls of a message, and count those that run."""
         parts, journal = self._parts, self._parts.journal
+        early = None if parts.output is None else next((c for c in calls if c.name == parts.output.tool_name), None)
+        if early is not None:
+            calls = [call for call in calls if call is not early]
         expires_at = None
         if self._settings.approval_timeout is not None:
             expires_at = time.time() + self._settings.approval_timeout
-        return plan_calls(
+        plan = plan_calls(
             calls,
             parts.toolkit,
             granted=self._scope.take_tool_calls(min(len(calls), self._settings.max_tool_calls_per_turn)),
@@ -211,6 +207,9 @@ class Loop:
             key=None if journal is None else lambda call_id: journal.idempotency_key(turn.steps, call_id),
             expires_at=expires_at,
         )
+        if early is not None and parts.output is not None:
+            plan.settled.append(ToolOutcome(early.id, early.name, parts.output.postponed(early).content))
+        return plan
 
     async def _act(self, turn: Turn, step: Act) -> None:
         """Run the tool calls of the last message; each gets exactly one result, in the order of the calls."""
@@ -304,13 +303,27 @@ class Loop:
         await parts.remember(turn.said[turn.saved :])
         turn.saved = len(turn.said)
 
-    async def _answer(self, turn: Turn, step: Answer) -> dict[str, Any]:
-        self._parts.move(AgentStep.ANSWER)
-        await self._parts.remember([step.message])
+    async def _answer(self, turn: Turn, step: Answer) -> dict[str, Any] | None:
+        """Return the answer; None if the model is to correct it."""
+        parts = self._parts
+        completion = turn.completion or parts.completion_of(step.message)  # it may have been there before a crash
+        answer: dict[str, Any] = {"response": completion.to_wire()}
+        if parts.output is not None:
+            try:
+                answer["value"] = parts.output.parse(completion)
+            except OutputInvalid as error:
+                if error.refused or turn.reasks >= parts.output.max_reasks:
+                    raise
+                turn.reasks += 1
+                correction = UserMessage(error.correction)
+                if parts.journal is not None:
+                    await parts.journal.heard(correction)
+                turn.said.append(correction)
+                return None
+        parts.move(AgentStep.ANSWER)
+        await parts.remember(turn.said[turn.saved :])
         turn.saved = len(turn.said)
-        if turn.completion is None:  # it was there before a crash
-            return {"response": self._parts.completion_of(step.message).to_wire()}
-        return {"response": turn.completion.to_wire()}
+        return answer
 
     async def _hand_off(self, turn: Turn, step: HandOff) -> dict[str, Any]:
         """Let another agent answer; what it says is what this one answers, and remembers."""

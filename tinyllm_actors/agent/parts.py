@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.agent.states import AgentStep
     from tinyllm_actors.conversation import RunJournal
     from tinyllm_actors.function import Call, FunctionRef
-    from tinyllm_actors.llm import AssistantMessage, Message
+    from tinyllm_actors.llm import AssistantMessage, Message, StructuredOutput
     from tinyllm_actors.tool import Tool, Toolkit
 
 __all__ = ["Parts"]
@@ -31,6 +31,7 @@ class Parts:
         settings: what bounds its runs.
         control: how others reach the run in progress.
         head: what stands before every history.
+        output: the type of the answer; None for text.
         llm: the model's Function.
         memory: the memory's Function.
         toolkit: the tools, as they were given.
@@ -51,6 +52,7 @@ class Parts:
         "llm",
         "memory",
         "move",
+        "output",
         "settings",
         "toolkit",
         "toolkit_ref",
@@ -62,6 +64,7 @@ class Parts:
         settings: RunSettings,
         control: Control,
         head: Sequence[Message],
+        output: StructuredOutput[Any] | None,
         llm: FunctionRef,
         memory: FunctionRef,
         toolkit: Toolkit,
@@ -74,6 +77,7 @@ class Parts:
         self.settings = settings
         self.control = control
         self.head = head
+        self.output = output
         self.llm = llm
         self.memory = memory
         self.toolkit = toolkit

@@ -28,10 +28,11 @@ class Turn:
         completion: what the model said last.
         outcomes: of the calls of the last message, by call id.
         partial: the text of an answer that is coming.
+        reasks: how often the model was asked to correct its answer.
         resumption: what is known from before a crash, until the calls that it is about are settled.
     """
 
-    __slots__ = ("completion", "history", "outcomes", "partial", "resumption", "said", "saved", "steps")
+    __slots__ = ("completion", "history", "outcomes", "partial", "reasks", "resumption", "said", "saved", "steps")
 
     def __init__(self, history: list[Message], question: UserMessage, resumption: Resumption | None = None) -> None:
         self.history = history
@@ -41,6 +42,7 @@ class Turn:
         self.completion: Completion | None = None
         self.outcomes: dict[str, ToolOutcome] = {}
         self.partial: list[str] = []
+        self.reasks = 0
         self.resumption = resumption
 
     def results(self) -> list[ToolMessage]:
