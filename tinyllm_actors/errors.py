@@ -56,6 +56,11 @@ TinyLLMError
 │   ├── EntryRejected              the entry cannot be stored as it is
 │   ├── UnsupportedEntry           the entry was written by a newer version of this library
 │   └── CorruptJournal             what was read is not what was written
+├── McpError                       an MCP server failed; `.server`, `.retryable`, `.retry_after`
+│   ├── McpUnavailable             it cannot be reached, or the connection broke off
+│   ├── McpTimeout                 it did not answer in time (also a TimeoutError)
+│   ├── McpMalformed               what it sent cannot be understood, or is too much
+│   └── McpRefused                 it answered with an error; `.code` and `.status` say which
 ├── FunctionFailed                 `unwrap()` of an error dictionary; `.result` is the dictionary
 ├── RunStopped                     an agent's run ended at a limit, or was ended
 │   ├── BudgetExceeded             a model call does not fit into its budget
@@ -99,6 +104,11 @@ __all__ = [
     "LinkedActorFailed",
     "MailboxFull",
     "MalformedResponse",
+    "McpError",
+    "McpMalformed",
+    "McpRefused",
+    "McpTimeout",
+    "McpUnavailable",
     "MessageDiscarded",
     "MissingCredential",
     "MissingDependency",
@@ -681,6 +691,70 @@ class CorruptJournal(StoreError):
     def __init__(self, message: str, *, keys: Sequence[str] = (), sequence: int = 0) -> None:
         super().__init__(message, keys=keys)
         self.sequence = sequence
+
+
+# --- MCP servers ----------------------------------------------------------------------------------
+
+
+class McpError(TinyLLMError):
+    """A call to an MCP server failed.
+
+    Attributes:
+        server: what the server is called here.
+        reason: the message without that.
+        retryable: the same call may succeed later. The server may have done it already: repeat what may happen twice.
+        retry_after: seconds that the server asks to wait, if it said so.
+    """
+
+    default_retryable = False
+
+    def __init__(
+        self, server: str, message: str, *, retryable: bool | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(f"MCP server {server!r}: {message}")
+        self.server = server
+        self.reason = message
+        self.retryable = self.default_retryable if retryable is None else retryable
+        self.retry_after = retry_after
+
+
+class McpUnavailable(McpError):
+    """The server cannot be reached, or the connection broke off; the session connects again."""
+
+    default_retryable = True
+
+
+class McpTimeout(McpError, TimeoutError):
+    """The server did not answer in time; it was told that nobody waits any more."""
+
+    default_retryable = True
+
+
+class McpMalformed(McpError):
+    """What the server sent cannot be understood, or is more than may be sent at once."""
+
+
+class McpRefused(McpError):
+    """The server answered with an error.
+
+    Attributes:
+        code: the code of JSON-RPC.
+        status: the status of HTTP, if that was the error.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        message: str,
+        *,
+        code: int,
+        status: int | None = None,
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(server, message, retryable=retryable, retry_after=retry_after)
+        self.code = code
+        self.status = status
 
 
 # --- functions and agents -------------------------------------------------------------------------

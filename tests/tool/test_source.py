@@ -26,6 +26,12 @@ def make(name: str, answer: str) -> Tool[..., Any]:
     return Tool.from_function(run, name=name, description=answer)
 
 
+@tool
+async def own() -> str:
+    """Be there from the start."""
+    return "mine"
+
+
 class Shelf(Actor):
     """Has tools; a list of others replaces them."""
 
@@ -57,12 +63,6 @@ async def content(toolkit: FunctionRef, name: str) -> str:
 
 async def test_a_toolkit_has_its_own_tools_and_those_of_its_sources() -> None:
     """A source may stand among tools and in toolkits within toolkits, and alone it makes a toolkit that counts."""
-
-    @tool
-    async def own() -> str:
-        """Be there from the start."""
-        return "mine"
-
     async with ActorSystem("test") as system:
         source = Source(await system.spawn(Shelf, make("theirs", "1")))
         toolkit = await system.spawn(Toolkit([own, Toolkit([source])]))

@@ -62,7 +62,7 @@ class ToolSource(abc.ABC):
     ```
     """
 
-    timeout: ClassVar[float] = 60.0
+    answer_timeout: ClassVar[float] = 60.0
     """Seconds that its actor may take to say which tools there are; a toolkit that is not told does not start."""
 
     @abc.abstractmethod

@@ -145,7 +145,7 @@ class ToolkitFunction(Function):
         for source in self._toolkit.sources:
             ref = await source.open(self.context.system)
             self.context.system.group(topic(ref.path)).join(self.context.ref)
-            self._sourced[ref.path] = tuple(await ref.ask(ListTools(), timeout=source.timeout))
+            self._sourced[ref.path] = tuple(await ref.ask(ListTools(), timeout=source.answer_timeout))
         self._tools, clashes = merge_tools(self._toolkit.tools, self._sourced.values())
         if clashes:
             raise ConfigurationError(f"two tools are called {clashes[0]!r}; give those of a source a prefix")
