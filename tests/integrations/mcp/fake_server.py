@@ -184,4 +184,5 @@ def main() -> None:
         time.sleep(1)
 
 
-main()
+if __name__ == "__main__":
+    main()
