@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tinyllm_actors.errors import ToolCrashed, ToolError
 from tinyllm_actors.function import Function
 from tinyllm_actors.kernel import ChildOptions, Restart
 from tinyllm_actors.tool.approval import check_decision, decided_arguments
-from tinyllm_actors.tool.context import ToolContext
+from tinyllm_actors.tool.context import ToolContext, report_to_nobody
 from tinyllm_actors.tool.isolation.pool import shared_processes
 from tinyllm_actors.tool.result import cut_result, render_result
 
@@ -62,7 +61,7 @@ class ToolFunction(Function):
         values: dict[str, Any],
         call_id: str = "",
         idempotency_key: str = "",
-        report: Callable[[object], None] | None = None,
+        report: Callable[[object], None] = report_to_nobody,
     ) -> dict[str, str]:
         """Call the function; failures other than bad arguments are tried again, as often as the tool allows."""
         deadline = self.context.deadline
@@ -75,9 +74,8 @@ class ToolFunction(Function):
                 deadline=None if deadline == math.inf else deadline,
                 user_id=self.user_id,
                 session_id=self.session_id,
+                report=report,
             )
-            if report is not None:
-                context = replace(context, report=report)
             try:
                 return self._output(await self._tool.call(values, context, processes=self._processes))
             except ToolCrashed:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ToolContext"]
+__all__ = ["ToolContext", "report_to_nobody"]
 
 
-def _nobody(progress: object) -> None:
+def report_to_nobody(progress: object) -> None:
     """Take progress that nobody asked to see."""
 
 
@@ -48,9 +48,9 @@ class ToolContext:
     deadline: float | None = None
     user_id: str | None = None
     session_id: str | None = None
-    report: Callable[[object], None] = _nobody
+    report: Callable[[object], None] = report_to_nobody
 
     @property
     def heard(self) -> bool:
         """Whether anybody reads what is reported, so that costly reports can be left out."""
-        return self.report is not _nobody
+        return self.report is not report_to_nobody

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, CapacityLimiter, current_time, from_thread, to_thread
-from anyio.lowlevel import RunVar, checkpoint
+from anyio.lowlevel import RunVar, checkpoint_if_cancelled
 
 from tinyllm_actors.errors import ToolError, ToolRetry, ToolTimeout
 from tinyllm_actors.tool.limits import held_limits
@@ -63,13 +63,12 @@ async def run_tool(
         math.inf if tool.timeout is None else started + tool.timeout,
         math.inf if context.deadline is None else context.deadline,
     )
-    context = replace(context, deadline=None if deadline == math.inf else deadline)
     with CancelScope(deadline=deadline):
         try:
             if tool.rate_limit is None and tool.concurrency is None:
-                return await _run_once(tool, arguments, context, limiter, processes)
+                return await _run_once(tool, arguments, context, deadline, limiter, processes)
             async with held_limits(tool, deadline):
-                return await _run_once(tool, arguments, context, limiter, processes)
+                return await _run_once(tool, arguments, context, deadline, limiter, processes)
         except ToolRetry as error:
             error.tool = error.tool or tool.name
             raise
@@ -83,21 +82,23 @@ async def _run_once(
     tool: Tool[..., object],
     arguments: Mapping[str, object],
     context: ToolContext,
+    deadline: float,
     limiter: CapacityLimiter | None,
     processes: Processes | None,
 ) -> object:
+    bound = None if deadline == math.inf else deadline
     if tool.isolate is not None:
         # With all that starts processes, which most programs do not need.
         from tinyllm_actors.tool.isolation.run import run_isolated
 
-        return await run_isolated(tool, arguments, context, processes)
+        return await run_isolated(tool, arguments, replace(context, deadline=bound), processes)
     kind = tool.signature.kind
     threaded = tool.threaded and kind in ("sync", "generator")
     report = _report_from_thread(context.report) if threaded else context.report
-    values = dict(arguments)
     if injected := tool.arguments.injected:
-        values.update(dict.fromkeys(injected, replace(context, report=report) if threaded else context))
-    positional, keywords = tool.signature.arrange(values)
+        mine = replace(context, deadline=bound, report=report)
+        arguments = {**arguments, **dict.fromkeys(injected, mine)}
+    positional, keywords = tool.signature.arrange(arguments)
     call = functools.partial(tool.function, *positional, **keywords)
     if threaded:
         return await _run_in_thread(call, kind, report, limiter or _own_limiter())
@@ -106,7 +107,7 @@ async def _run_once(
 
 async def run_here(call: Callable[[], Any], kind: CallKind, report: Callable[[object], None]) -> object:
     """Run a call of that kind in this task, and return what it gives in the end."""
-    await checkpoint()  # so that a call which was cancelled or is too late does not start
+    await checkpoint_if_cancelled()  # so that a call which was cancelled or is too late does not start
     if kind == "async_generator":
         return await _drain_async(call(), report)
     if kind == "async":

@@ -1,0 +1,177 @@
+"""Many calls in one turn, and what is told of them: bounded, in order, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from typing import Any
+
+import anyio
+import pytest
+
+from tinyllm_actors import ActorSystem, Toolkit, tool
+from tinyllm_actors.tool import ToolContext, ToolFinished, ToolOutcome, ToolProgress, ToolRequest, ToolStarted
+from tinyllm_actors.tool.telling import MAX_PENDING_REPORTS, Observer, Teller
+
+pytestmark = pytest.mark.anyio
+
+MANY = 792
+CAP = 8
+
+
+@tool
+async def work(n: int, context: ToolContext) -> str:
+    """Work."""
+    counts["running"] += 1
+    counts["peak"] = max(counts["peak"], counts["running"])
+    context.report(n)
+    for _ in range(10 + n % 3):
+        await anyio.lowlevel.checkpoint()
+    counts["running"] -= 1
+    return f"{n} " + "x" * 1000
+
+
+counts = {"running": 0, "peak": 0}
+
+
+def many() -> list[ToolRequest]:
+    """Return the calls of a very long turn."""
+    return [ToolRequest(str(n), "work", f'{{"n": {n}}}') for n in range(MANY)]
+
+
+async def test_792_calls_in_one_turn() -> None:
+    """The cap holds, results come in the order of the calls, and what one turn took is free for the next."""
+    counts.update(running=0, peak=0)
+    async with ActorSystem("test") as system:
+        ref = await system.spawn(Toolkit([work], max_concurrency=CAP), name="kit")
+
+        async def turn() -> None:
+            result = await ref.within(None)(calls=many())
+            assert [outcome.content.split()[0] for outcome in result["output"]["outcomes"]] == [
+                str(n) for n in range(MANY)
+            ]
+
+        await turn()
+        tracemalloc.start()
+        try:
+            await turn()
+            gc.collect()
+            before, _ = tracemalloc.get_traced_memory()
+            await turn()
+            gc.collect()
+            after, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert counts["peak"] == CAP
+        assert after - before < 100_000
+        assert len(system.inspect("kit").children) == CAP
+
+
+async def test_a_slow_reader_stops_no_call_for_ever() -> None:
+    """Calls that run side by side all wait for one reader with a small buffer, and each event comes, in its order."""
+    told: dict[str, list[type]] = {}
+    async with ActorSystem("test") as system:
+        ref = await system.spawn(Toolkit([work], max_concurrency=CAP))
+        async with ref.within(None).stream(calls=many()[:100], buffer=2) as events:
+            async for event in events:
+                if isinstance(event, ToolStarted | ToolProgress | ToolFinished):
+                    call_id = event.outcome.call_id if isinstance(event, ToolFinished) else event.call_id
+                    told.setdefault(call_id, []).append(type(event))
+                await anyio.lowlevel.checkpoint()
+    assert len(told) == 100
+    assert all(kinds == [ToolStarted, ToolProgress, ToolFinished] for kinds in told.values())
+
+
+async def test_reports_beyond_the_bound_are_dropped() -> None:
+    """A tool that reports without end, to a reader that does not read, holds a few reports only."""
+
+    @tool
+    async def chatty(context: ToolContext) -> str:
+        """Report."""
+        for n in range(1000):
+            context.report(n)
+        return "done"
+
+    async with ActorSystem("test") as system:
+        ref = await system.spawn(Toolkit([chatty]))
+        async with ref.stream(calls=[ToolRequest("a", "chatty", "{}")]) as events:
+            told = [event async for event in events]
+    progress = [event.progress for event in told if isinstance(event, ToolProgress)]
+    assert progress == list(range(MAX_PENDING_REPORTS))
+    assert isinstance(told[-2], ToolFinished)
+
+
+async def test_an_observer_is_told_at_once() -> None:
+    """`observe` gets the events of a call that is no stream; reports after the end of a call reach nobody."""
+    late: list[ToolContext] = []
+
+    @tool
+    async def export(context: ToolContext) -> str:
+        """Export."""
+        context.report("half")
+        late.append(context)
+        return "done"
+
+    seen: list[object] = []
+    async with ActorSystem("test") as system:
+        ref = await system.spawn(Toolkit([export]))
+        await ref(calls=[ToolRequest("a", "export", "{}")], observe=seen.append)
+        late[0].report("late")
+        async with ref.stream(calls=[ToolRequest("b", "export", "{}")]) as events:
+            told = [event async for event in events]
+        late[1].report("late")
+    done = ToolOutcome("a", "export", "done")
+    assert seen == [ToolStarted("a", "export", "{}"), ToolProgress("a", "export", "half"), ToolFinished(done)]
+    assert len(told) == 4
+
+
+async def test_a_cancelled_turn_leaves_the_others_their_turn() -> None:
+    """Whoever is cancelled while it waits to tell, or just as its turn comes, does not keep the turn."""
+    gate, told = anyio.Event(), list[object]()
+
+    async def emit(event: object) -> None:
+        if event == "first":
+            await gate.wait()
+        told.append(event)
+
+    teller = Teller(emit)
+    waiting, handed = anyio.CancelScope(), anyio.CancelScope()
+
+    async def tell(event: object, scope: anyio.CancelScope) -> None:
+        with scope:
+            await teller.tell(event)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(tell, "first", anyio.CancelScope())
+        await anyio.wait_all_tasks_blocked()
+        for event, scope in [("waiting", waiting), ("handed", handed), ("last", anyio.CancelScope())]:
+            group.start_soon(tell, event, scope)
+            await anyio.wait_all_tasks_blocked()
+        waiting.cancel()
+        await anyio.wait_all_tasks_blocked()
+        handed.cancel()
+        gate.set()
+    await teller.tell("after")
+    assert [event for event in told if event != "handed"] == ["first", "last", "after"]
+
+
+async def test_a_cancelled_call_reports_no_more() -> None:
+    """What waits to be told of a call is forgotten with it, for a stream and for an observer."""
+    seen: list[object] = []
+    call = ToolRequest("a", "export", "{}")
+    context: Any = None
+    reports = Observer(seen.append).reports(context, call)
+    reports.drop()
+    reports.report("late")
+
+    async def emit(event: object) -> None:
+        seen.append(event)
+
+    async with ActorSystem("test") as system:
+        ref = await system.spawn(Toolkit([work]))
+        streamed = Teller(emit).reports(ref.cell.actor.context, call)
+        streamed.report("early")
+        streamed.drop()
+        streamed.report("late")
+        await streamed.finish()
+    assert seen == []
