@@ -111,6 +111,7 @@ FAULTS = {
         retry_after=0.0,
         status=429,
     ),
+    "429 nonsense": same(b.rate_limited(retry_after="soon"), errors.RateLimited, retryable=True, status=429),
     "quota": same(b.rate_limited(quota=True), errors.QuotaExceeded, retryable=False, status=429),
     "402": same(b.refuse(402, "Insufficient Balance"), errors.QuotaExceeded, retryable=False, status=402),
     "500": same(b.server_error(500), errors.Overloaded, retryable=True, status=500),
@@ -123,6 +124,8 @@ FAULTS = {
         b.refuse(404, "The model does not exist"), errors.RequestRejected, retryable=False, says="does not exist"
     ),
     "400": same(b.refuse(400, "temperature is too hot"), errors.RequestRejected, retryable=False, says="too hot"),
+    "408": same(b.refuse(408, "Request timeout"), errors.ModelTimeout, retryable=True, status=408),
+    "409": same(b.refuse(409, "Conflict"), errors.RequestRejected, retryable=True, status=409),
     "422": same(b.refuse(422, "Unprocessable"), errors.RequestRejected, retryable=False),
     "context by code": same(
         b.refuse(400, "Too long.", code="context_length_exceeded"), errors.ContextWindowExceeded, retryable=False
@@ -155,6 +158,13 @@ FAULTS = {
     ),
     "redirect": same(b.redirect(), errors.RequestRejected, retryable=False, status=307, says="127.0.0.1:9/elsewhere"),
     "reset": same(b.reset(), errors.ModelUnavailable, retryable=True),
+    "reset later": Fault(
+        behaviour=b.reset(2),
+        plain=Outcome(error=errors.ModelUnavailable, retryable=True),
+        streamed=Outcome(error=errors.StreamInterrupted, retryable=True, partial=TWO_WORDS),
+    ),
+    "slow first byte": same(b.slow_first_byte(30), errors.ModelTimeout, idle=IDLE, retryable=True),
+    "slow drip": same(b.slow_drip(30), errors.ModelTimeout, idle=IDLE, retryable=True),
     "hang": same(b.hang(), errors.ModelTimeout, idle=IDLE, retryable=True, says="idle_timeout=0.5"),
     "hang later": Fault(
         behaviour=b.hang(2),
@@ -166,6 +176,12 @@ FAULTS = {
         behaviour=b.error_in_stream("out of memory", code=500),
         plain=Outcome(error=errors.Overloaded, retryable=True, says="out of memory"),
         streamed=Outcome(error=errors.StreamInterrupted, retryable=True, partial=TWO_WORDS, says="out of memory"),
+    ),
+    "rate limit in stream": Fault(
+        behaviour=b.error_in_stream("slow down", code="rate_limit_exceeded"),
+        plain=Outcome(error=errors.RateLimited, retryable=True, says="slow down"),
+        # litellm keeps the words and not the code.
+        streamed=Outcome(error=errors.StreamInterrupted, retryable=True, partial=TWO_WORDS, says="slow down"),
     ),
     "call without a name": Fault(
         behaviour=b.answer_tool_calls([("", {"a": 1})]),
@@ -221,9 +237,13 @@ async def test_a_refused_connection_is_unavailable() -> None:
     "dialect",
     [
         Dialect(),
-        Dialect(ids="each"),
-        Dialect(ids="never"),
+        *(Dialect(ids=ids) for ids in ("each", "changing", "same", "never")),
+        Dialect(index="missing"),
         Dialect(index="missing", ids="each"),
+        Dialect(index="zero", ids="each", arguments="object"),
+        Dialect(arguments="object"),
+        Dialect(summary=True),
+        Dialect(summary=True, ids="never"),
         Dialect(usage=False),
     ],
     ids=repr,
@@ -250,6 +270,29 @@ async def test_arguments_that_are_not_sent_are_empty(streamed: bool) -> None:
         completion = await call(model, streamed=streamed)
     assert completion.message.tool_calls[0].arguments == "{}"
     assert completion.finish_reason == "tool_calls"
+
+
+async def test_calls_that_cannot_be_told_apart_never_run_as_one() -> None:
+    """Without ids and indexes litellm gives all pieces to one call, which is then refused as no whole JSON."""
+    behaviour = b.answer_tool_calls(CALLS, dialect=Dialect(index="missing", ids="never"))
+    async with FaultServer([behaviour]) as server, opened(server) as model:
+        with pytest.raises(errors.StreamInterrupted, match="not whole JSON") as caught:
+            await call(model, streamed=True)
+        assert caught.value.retryable
+
+
+@both
+async def test_a_summary_is_not_said_twice(streamed: bool) -> None:
+    """A last chunk that repeats the whole answer adds nothing to it."""
+    async with FaultServer([b.answer("ha ha ha ha", summary=True)]) as server, opened(server) as model:
+        assert (await call(model, streamed=streamed)).message.content == "ha ha ha ha"
+
+
+@both
+async def test_ten_megabytes_arrive_whole(streamed: bool) -> None:
+    """A large answer within the limits is an answer."""
+    async with FaultServer([b.huge(10_000_000)]) as server, opened(server) as model:
+        assert len((await call(model, streamed=streamed)).message.content or "") == 10_000_000
 
 
 @both

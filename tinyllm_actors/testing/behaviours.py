@@ -113,20 +113,19 @@ def answer_tool_calls(
 
 
 def huge(size: int = 10_000_000) -> Behaviour:
-    """Answer with `size` characters of text, streamed in pieces of 64 KiB."""
-    piece = "x" * 65_536
+    """Answer with `size` characters of numbered words, streamed in pieces of 64 KiB."""
+    content = "".join(f"{i:07d} " for i in range(size // 8 + 1))[:size]
+    step = 65_536
 
     async def play(exchange: Exchange) -> None:
         wire = replace(WireAnswer(), number=exchange.number)
         if not exchange.request.streamed:
-            await exchange.respond_json(200, replace(wire, content="x" * size).body())
+            await exchange.respond_json(200, replace(wire, content=content).body())
             return
         await exchange.start_stream()
-        left = size
-        while left > 0:
-            chunk = {"choices": [{"index": 0, "delta": {"content": piece[:left]}, "finish_reason": None}]}
-            await exchange.send_event(json.dumps(chunk))
-            left -= len(piece)
+        for start in range(0, size, step):
+            delta = {"content": content[start : start + step]}
+            await exchange.send_event(json.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}))
         await _finish_stream(exchange, wire.chunks()[-1:])
 
     return Behaviour(f"huge({size})", play)

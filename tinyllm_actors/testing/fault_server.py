@@ -26,6 +26,38 @@ January 1st.
 
 It speaks HTTP/1.1 as OpenAI's chat API does, over real sockets, in the caller's event loop (asyncio, uvloop or
 trio), so that adapters are tested with their real HTTP clients and nothing leaves the machine.
+
+What each behaviour means to a caller, with the adapters `openai_compatible` and `litellm` alike where nothing else is
+said. `partial` holds the text that had come, and the next call on the same model succeeds:
+
+| behaviour | a plain call | a streamed call | retryable |
+|---|---|---|---|
+| `rate_limited()` | `RateLimited` | the same | yes |
+| `rate_limited(retry_after=…)`, seconds or a date | `RateLimited` with `retry_after` | the same | yes |
+| `rate_limited(quota=True)`, `refuse(402)` | `QuotaExceeded` | the same | no |
+| `server_error(500)`, 503, 529 | `Overloaded`, with `retry_after` if it is said | the same | yes |
+| `refuse(401)`, 403 | `AuthenticationFailed` | the same | no |
+| `refuse(400)`, 404, 422, `redirect()` | `RequestRejected` | the same | no |
+| `refuse(409)` | `RequestRejected` | the same | yes |
+| `refuse(408)` | `ModelTimeout` | the same | yes |
+| a context that is too long, by code or words | `ContextWindowExceeded` | the same | no |
+| `malformed_json()`, `wrong_content_type()` | `MalformedResponse` | the same | yes |
+| `truncated_stream()` | `MalformedResponse` | `StreamInterrupted`, `partial` | yes |
+| `drop_stream()`, `reset(after=…)` | `StreamInterrupted` (¹) | `StreamInterrupted`, `partial` | yes |
+| `reset()` | `ModelUnavailable` | the same | yes |
+| `hang()`, `slow_first_byte()` and `slow_drip()` beyond `idle_timeout` | `ModelTimeout` | the same, `partial` | yes |
+| `slow_drip()` within it | an answer (²) | an answer | |
+| `error_in_stream()` | `Overloaded`, or what its code says | `StreamInterrupted`, or what its code says (³) | yes |
+| `huge()` | an answer, or `MalformedResponse` beyond the adapter's limits | the same | no |
+| tool-call ids on each piece, changing, twice the same, or none | distinct calls with distinct ids | the same | |
+| tool calls with index 0 for all, or with none | the calls | the calls (⁴) | |
+| arguments that are empty or none | `{}` | `{}` | |
+| a summary chunk that repeats the answer | | said once | |
+| a call without a name, or cut short | `MalformedResponse` | `StreamInterrupted` | yes (⁵) |
+
+With litellm (¹) it is `ModelUnavailable`, (²) `ModelTimeout` if the whole takes longer than `idle_timeout`,
+(³) always `StreamInterrupted`, as the code is lost, and (⁴) `StreamInterrupted` where the pieces have neither index nor
+id. (⁵) Not if the answer ended at its limit of tokens: the same request would end there again.
 """
 
 from __future__ import annotations

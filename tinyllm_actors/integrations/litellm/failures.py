@@ -41,6 +41,7 @@ from tinyllm_actors.errors import (
 from tinyllm_actors.integrations.openai_compatible.failures import (
     Complaint,
     excerpt,
+    failure_of_event,
     failure_of_status,
     read_complaint,
     retry_after_of,
@@ -119,6 +120,9 @@ def _judge(error: BaseException, model: str) -> TinyLLMError:
             complaint = Complaint(f"go to {headers['location']}")
         retry_after = retry_after_of(headers, time.time())
         return failure_of_status(status, complaint, model=model, retry_after=retry_after)
+    if isinstance(status, str):  # the code of an error in place of an answer, which litellm takes for a status
+        said = Complaint(complaint.message, f"{complaint.code} {status}")
+        return failure_of_event(said, model=model, started=False)
     return _judge_unanswered(error, names, words, model)
 
 
