@@ -182,6 +182,40 @@ async def test_rule_18_every_edge_of_the_lifecycle_is_taken_and_no_other(settled
     assert taken == set(LIFECYCLE.edges) - NOT_TAKEN
 
 
+async def _states_of_a_life(system: ActorSystem) -> list[str]:
+    class Seen(Actor):
+        def __init__(self) -> None:
+            look()
+
+        async def receive(self, message: object) -> None:
+            look()
+
+    def look() -> None:
+        states.append(system.inspect("seen").state)
+
+    states: list[str] = []
+    ref = await system.spawn(Seen, name="seen")
+    look()
+    await ref.ask("look")
+    await ref.stop()
+    return [*states, ref.state.value]
+
+
+async def test_rule_18_a_life_that_nobody_listens_to_is_no_other() -> None:
+    """From its constructor to its end an actor is seen in the same states, whether its moves are published or not."""
+    async with ActorSystem(log_transitions=False) as system:
+        unheard = await _states_of_a_life(system)
+        async with system.events(Transition) as events:
+            assert await _states_of_a_life(system) == unheard == ["STARTING", "RUNNING", "RUNNING", "STOPPED"]
+            moves = [await events.receive() for _ in range(4)]
+    assert [(move.source, move.target) for move in moves] == [
+        ("NEW", "STARTING"),
+        ("STARTING", "RUNNING"),
+        ("RUNNING", "STOPPING"),
+        ("STOPPING", "STOPPED"),
+    ]
+
+
 def test_rule_18_the_lifecycle_is_a_machine() -> None:
     """It is an instance of the engine that users have, and draws itself."""
     assert isinstance(LIFECYCLE, Machine)

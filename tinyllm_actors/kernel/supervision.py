@@ -93,7 +93,10 @@ class Caretaker:
         cell.reason = reason
         cell.attention |= PAUSED
         cell.idle = False
-        cell.transition(_STOP)
+        if state is _RUNNING and not self._system.events_stream.transitions:
+            cell.state = _STOPPING  # see `Cell.transition`
+        else:
+            cell.transition(_STOP)
         actor = cell.actor
         if was_idle and cell.extra is None and actor is not None and not actor.kernel_has_stopped:
             life.finish(cell)  # nothing of it runs, nothing waits, and it owns nothing
@@ -159,8 +162,8 @@ class Supervision:
         self._system = system
         self._cell = cell
         self.complete = False  # it stopped by itself, because its significant children had ended
-        self._windows: dict[Cell, RestartWindow] = {}
-        self._streaks: dict[Cell, tuple[int, float]] = {}  # failures in a row, time of the last
+        self.windows: dict[Cell, RestartWindow] = {}
+        self.streaks: dict[Cell, tuple[int, float]] = {}  # failures in a row, time of the last
 
     def failed(self, child: Cell, cause: BaseException) -> bool:
         """Decide about a failure of `child`. False if it goes on."""
@@ -187,9 +190,9 @@ class Supervision:
             return
         now = self._system.now()
         own = child.spec.options.max_restarts
-        if own is not None and child not in self._windows:
-            self._windows[child] = RestartWindow(max_restarts=own, period=self.config.period)
-        window = self._windows.get(child)
+        if own is not None and child not in self.windows:
+            self.windows[child] = RestartWindow(max_restarts=own, period=self.config.period)
+        window = self.windows.get(child)
         if not self.window.admit(now) or (window is not None and not window.admit(now)):
             limit = self.config.max_restarts if window is None or own is None else min(own, self.config.max_restarts)
             error = RestartLimitExceeded(self._cell.path, child.path, limit, self.config.period, reason.cause)
@@ -208,10 +211,10 @@ class Supervision:
         backoff = self.config.backoff
         wait = 0.0
         if backoff is not None:
-            attempt, last = self._streaks.get(child, (0, now))
+            attempt, last = self.streaks.get(child, (0, now))
             if now - last > backoff.quiet:
                 attempt = 0
-            self._streaks[child] = (attempt + 1, now)
+            self.streaks[child] = (attempt + 1, now)
             wait = backoff.delay(attempt, random.random())
         retry_after = getattr(unwrap(cause), "retry_after", None) if cause is not None else None
         if isinstance(retry_after, int | float) and math.isfinite(retry_after):
@@ -302,7 +305,7 @@ class Supervision:
             self._system.crash(error)
             return
         self.window = RestartWindow(max_restarts=self.config.max_restarts, period=self.config.period)
-        self._windows.clear()
+        self.windows.clear()
         cell.reason = ExitReason(ExitKind.FAILED, error)  # what its own asker is told
         if cell.worker is not None:
             cell.worker.scope.cancel()
@@ -314,7 +317,7 @@ class Supervision:
     def restarts_left(self, child: Cell, now: float) -> int:
         """Return how often `child` may still be restarted before this supervisor gives up."""
         left = self.window.left(now)
-        own = self._windows.get(child)
+        own = self.windows.get(child)
         if own is not None:
             return min(left, own.left(now))
         bound = child.spec.options.max_restarts
@@ -322,10 +325,8 @@ class Supervision:
 
     def gone(self, child: Cell, reason: ExitReason) -> None:
         """`child` ended for good."""
-        if self._windows:
-            self._windows.pop(child, None)
-        if self._streaks:
-            self._streaks.pop(child, None)
+        self.windows.pop(child, None)
+        self.streaks.pop(child, None)
         if self.config.auto_shutdown == "never" or not child.spec.options.significant:
             return
         below = None if child.extra is None else child.extra.supervision

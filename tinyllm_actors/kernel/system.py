@@ -214,7 +214,7 @@ class ActorSystem:
                 self.care.end(cell, ExitReason.STOPPED)
                 await life.joined(cell)
             raise
-        return self.ref_to(cell)
+        return ActorRef(cell) if spec.ref_type is None else spec.ref_type(cell)  # as `ref_to`
 
     @staticmethod
     def to_spec(what: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ChildSpec:
@@ -323,8 +323,7 @@ class ActorSystem:
 
     def ref_to(self, cell: Cell) -> Any:
         """Return a reference to a cell, of the type that its actor class asks for."""
-        kind: type[ActorRef] | None = getattr(cell.spec.factory, "ref_type", None)
-        return ActorRef(cell) if kind is None else kind(cell)
+        return (cell.spec.ref_type or ActorRef)(cell)
 
     def new_context(self) -> Context:
         """Return the context variables that were bound when the system started, and nothing else."""
