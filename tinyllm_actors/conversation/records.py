@@ -27,6 +27,7 @@ __all__ = [
     "check_key",
     "check_page",
     "corrupt",
+    "damaged_since_snapshot",
     "unbroken",
     "usable",
     "verified",
@@ -295,6 +296,11 @@ def unbroken(records: Sequence[Record]) -> list[Record]:
     return list(records)
 
 
+def damaged_since_snapshot(records: Sequence[Record], *, after: int, snapshot: int) -> bool:
+    """Whether rows from the newest snapshot on have nothing whole among them, so that those before it are needed."""
+    return snapshot > after and not any(record.whole for record in records)
+
+
 def usable(key: str, after: int, read: Callable[[bool], tuple[Sequence[Record], int, int]]) -> Loaded:
     """Return what may be used of a conversation, without its newest snapshot where that is the damaged end.
 
@@ -308,7 +314,7 @@ def usable(key: str, after: int, read: Callable[[bool], tuple[Sequence[Record], 
         CorruptJournal: an entry that is not the newest is damaged or missing.
     """
     records, snapshot, last = read(False)
-    if snapshot > after and not any(record.whole for record in records):
+    if damaged_since_snapshot(records, after=after, snapshot=snapshot):
         records, _, _ = read(True)
         first = records[0].sequence if records and after == 0 else 0
         return verified(key, records, after=after, snapshot=first, last=last)

@@ -28,6 +28,8 @@ GROUP: Final = "tinyllm_actors.stores"
 # Those that come with the library, so that a source tree works without being installed.
 _BUILT_IN: Final = {
     "memory": "tinyllm_actors.conversation:MemoryStore",
+    "postgres": "tinyllm_actors.integrations.postgres:from_url",
+    "postgresql": "tinyllm_actors.integrations.postgres:from_url",
     "sqlite": "tinyllm_actors.integrations.sqlite:from_url",
 }
 

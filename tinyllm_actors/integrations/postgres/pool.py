@@ -1,0 +1,127 @@
+"""Connections that come back: a pool, tried again with back-off while the server is away."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+import anyio
+import anyio.to_thread
+import asyncpg
+
+from tinyllm_actors.errors import OutcomeUnknown
+from tinyllm_actors.integrations.postgres.failures import Meaning, meaning_of, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Connection: TypeAlias = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
+
+__all__ = ["Connections"]
+
+T = TypeVar("T")
+
+CONNECT_TIMEOUT: Final = 5.0
+COMMAND_TIMEOUT: Final = 30.0
+LOCK_TIMEOUT: Final = 5.0
+FIRST_DELAY: Final = 0.02
+MAX_DELAY: Final = 1.0
+CLOSE_TIMEOUT: Final = 5.0
+
+
+async def _keep(_: object) -> None:
+    """Give a connection back as it is: nothing here changes a session, and asking it would cost a round trip."""
+
+
+def _no_password(dsn: str) -> str | None:
+    """Return an empty password where there is none, as the driver would look for a file of them at each connection.
+
+    It does so in the event loop. Where there is such a file, it has to.
+    """
+    parts = urlsplit(dsn)
+    named = {name for name, _ in parse_qsl(parts.query)}
+    if parts.password or "PGPASSWORD" in os.environ or named & {"password", "passfile", "service"}:
+        return None
+    return None if Path(os.environ.get("PGPASSFILE") or "~/.pgpass").expanduser().exists() else ""
+
+
+class Connections:
+    """A pool of connections, on the asyncio side of the bridge.
+
+    Args:
+        dsn: where, in libpq's form.
+        name: of the store, for errors.
+        max_connections: at most so many.
+        retry_for: seconds to go on trying while the server is away.
+    """
+
+    def __init__(self, dsn: str, name: str, max_connections: int, retry_for: float) -> None:
+        self._dsn = dsn
+        self._name = name
+        self._max_connections = max_connections
+        self._retry_for = retry_for
+        self._pool: asyncpg.Pool[Any] | None = None
+
+    async def open(self) -> None:
+        """Get ready; nothing is connected yet."""
+        password = await anyio.to_thread.run_sync(_no_password, self._dsn)
+        self._pool = await asyncpg.create_pool(
+            self._dsn,
+            password=password,
+            min_size=0,
+            max_size=self._max_connections,
+            reset=_keep,
+            timeout=CONNECT_TIMEOUT,
+            command_timeout=COMMAND_TIMEOUT,
+            server_settings={
+                "application_name": "tinyllm_actors",
+                "lock_timeout": f"{LOCK_TIMEOUT:.0f}s",
+                "idle_in_transaction_session_timeout": "60s",
+            },
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections when what runs on them is done, or after a while anyhow."""
+        assert self._pool is not None
+        with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
+            await self._pool.close()
+            return
+        self._pool.terminate()
+
+    async def run(self, work: Callable[[Connection], Awaitable[T]], *, writes: bool) -> T:
+        """Return what `work` returns, on any connection; it is called again if the connection broke.
+
+        Args:
+            work: does one thing that may be done twice, since it can be that it was.
+            writes: it changes something, so that an unknown outcome matters.
+
+        Raises:
+            OutcomeUnknown: the connection broke while `work` ran, and none could be had since.
+            StoreError: PostgreSQL failed, nothing was changed.
+        """
+        assert self._pool is not None
+        deadline = anyio.current_time() + self._retry_for
+        delay = FIRST_DELAY
+        unknown: BaseException | None = None
+        while True:
+            sent = False
+            try:
+                async with self._pool.acquire(timeout=CONNECT_TIMEOUT) as connection:
+                    sent = True
+                    return await work(connection)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+                meaning = meaning_of(error, sent=sent)
+                if meaning is Meaning.CUT and writes:
+                    unknown = error
+                if meaning is Meaning.FINAL or anyio.current_time() + delay > deadline:
+                    if unknown is not None:
+                        raise OutcomeUnknown(
+                            f"the connection to {self._name!r} broke ({type(unknown).__name__}: {unknown}), and trying"
+                            " again failed; append the same entries again, those that are stored are recognised"
+                        ) from error
+                    raise translated(error, self._name, meaning) from error
+            await anyio.sleep(delay * random.uniform(0.5, 1.0))
+            delay = min(2 * delay, MAX_DELAY)

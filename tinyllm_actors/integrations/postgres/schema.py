@@ -1,0 +1,142 @@
+"""The tables and functions, and how older ones become them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from tinyllm_actors.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import asyncpg
+
+__all__ = ["MIGRATIONS", "migrate"]
+
+MIGRATIONS: Final = (
+    """
+    CREATE SEQUENCE tinyllm_actors_epochs;
+    CREATE TABLE tinyllm_actors_conversations (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        key text COLLATE "C" NOT NULL UNIQUE,
+        owner text,
+        epoch bigint NOT NULL,
+        last bigint NOT NULL DEFAULT 0,
+        snapshot bigint NOT NULL DEFAULT 0,
+        updated double precision NOT NULL
+    );
+    -- Rows are changed by every append: room beside them keeps that within the page.
+    ALTER TABLE tinyllm_actors_conversations SET (fillfactor = 70);
+    CREATE TABLE tinyllm_actors_entries (
+        conversation bigint NOT NULL,
+        sequence bigint NOT NULL,
+        id text COLLATE "C" NOT NULL,
+        kind text NOT NULL,
+        version integer NOT NULL,
+        at double precision NOT NULL,
+        epoch bigint NOT NULL,
+        owner text NOT NULL,
+        checksum bigint NOT NULL,
+        body bytea NOT NULL,
+        PRIMARY KEY (conversation, sequence),
+        UNIQUE (conversation, id)
+    );
+    CREATE TABLE tinyllm_actors_timers (
+        conversation bigint NOT NULL,
+        id text COLLATE "C" NOT NULL,
+        due double precision NOT NULL,
+        PRIMARY KEY (conversation, id)
+    );
+    CREATE INDEX tinyllm_actors_timers_due ON tinyllm_actors_timers (due);
+
+    -- Store a batch in one round trip. Each statement of a function sees what was committed before it began, so all
+    -- that is decided here is decided under the locks that the first one takes, in order of key.
+    -- `place` says which of the grants an entry belongs to, from 1.
+    CREATE FUNCTION tinyllm_actors_append(
+        grant_keys text[], grant_owners text[], grant_epochs bigint[],
+        places integer[], ids text[], kinds text[], versions integer[], ats double precision[], checksums bigint[],
+        bodies bytea[], timers text[], dues double precision[]
+    ) RETURNS TABLE (problem text, in_key text, in_id text) LANGUAGE plpgsql AS $$
+    DECLARE
+        numbers bigint[];
+        timer record;
+    BEGIN
+        SELECT array_agg(held.id ORDER BY held.place) INTO numbers FROM (
+            SELECT c.id, g.place
+            FROM unnest(grant_keys, grant_owners, grant_epochs) WITH ORDINALITY AS g (key, owner, epoch, place)
+            JOIN tinyllm_actors_conversations c ON c.key = g.key AND c.owner = g.owner AND c.epoch = g.epoch
+            ORDER BY c.key FOR UPDATE OF c
+        ) held;
+        IF coalesce(cardinality(numbers), 0) < cardinality(grant_keys) THEN
+            RETURN QUERY SELECT 'fenced', g.key, NULL::text
+            FROM unnest(grant_keys, grant_owners, grant_epochs) AS g (key, owner, epoch)
+            WHERE NOT EXISTS (
+                SELECT FROM tinyllm_actors_conversations c
+                WHERE c.key = g.key AND c.owner = g.owner AND c.epoch = g.epoch
+            );
+            RETURN;
+        END IF;
+        RETURN QUERY SELECT 'rejected', grant_keys[e.place], e.id
+        FROM unnest(places, ids, checksums) AS e (place, id, checksum)
+        JOIN tinyllm_actors_entries x ON x.conversation = numbers[e.place] AND x.id = e.id
+        WHERE x.checksum <> e.checksum;
+        IF FOUND THEN
+            RETURN;
+        END IF;
+        FOR timer IN
+            SELECT numbers[e.place] AS conversation, e.name, e.due
+            FROM unnest(places, ids, timers, dues) WITH ORDINALITY AS e (place, id, name, due, n)
+            WHERE e.name IS NOT NULL AND NOT EXISTS (
+                SELECT FROM tinyllm_actors_entries x WHERE x.conversation = numbers[e.place] AND x.id = e.id
+            )
+            ORDER BY e.n
+        LOOP
+            IF timer.due IS NULL THEN
+                DELETE FROM tinyllm_actors_timers t WHERE t.conversation = timer.conversation AND t.id = timer.name;
+            ELSE
+                INSERT INTO tinyllm_actors_timers VALUES (timer.conversation, timer.name, timer.due)
+                ON CONFLICT (conversation, id) DO UPDATE SET due = excluded.due;
+            END IF;
+        END LOOP;
+        WITH stored AS (
+            INSERT INTO tinyllm_actors_entries
+            SELECT c.id, c.last + row_number() OVER (PARTITION BY e.place ORDER BY e.n), e.id, e.kind, e.version, e.at,
+                grant_epochs[e.place], grant_owners[e.place], e.checksum, e.body
+            FROM unnest(places, ids, kinds, versions, ats, checksums, bodies) WITH ORDINALITY
+                AS e (place, id, kind, version, at, checksum, body, n)
+            JOIN tinyllm_actors_conversations c ON c.id = numbers[e.place]
+            WHERE NOT EXISTS (SELECT FROM tinyllm_actors_entries x WHERE x.conversation = c.id AND x.id = e.id)
+            RETURNING conversation, sequence, kind
+        )
+        UPDATE tinyllm_actors_conversations c
+        SET last = s.last, snapshot = greatest(c.snapshot, s.snapshot), updated = extract(epoch FROM clock_timestamp())
+        FROM (
+            SELECT conversation, max(sequence) AS last,
+                coalesce(max(sequence) FILTER (WHERE kind = 'snapshot'), 0) AS snapshot
+            FROM stored GROUP BY conversation
+        ) s
+        WHERE c.id = s.conversation;
+    END
+    $$;
+    """,
+)
+"""Each leads from one version to the next; they may be added to, never changed."""
+
+_LOCK: Final = 7_316_594_820_165_331
+
+
+async def migrate(connection: asyncpg.Connection[Any], name: str) -> None:
+    """Bring the tables to the newest version; processes that start together do it one after the other.
+
+    Raises:
+        ConfigurationError: they have a newer version than this library knows.
+    """
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        await connection.execute("CREATE TABLE IF NOT EXISTS tinyllm_actors_schema (version integer NOT NULL)")
+        version: int = await connection.fetchval("SELECT coalesce(max(version), 0) FROM tinyllm_actors_schema")
+        if version > len(MIGRATIONS):
+            raise ConfigurationError(
+                f"the tables of {name!r} have version {version}, this library knows {len(MIGRATIONS)}; upgrade it"
+            )
+        for number, script in enumerate(MIGRATIONS[version:], version + 1):
+            await connection.execute(script)
+            await connection.execute("INSERT INTO tinyllm_actors_schema VALUES ($1)", number)
