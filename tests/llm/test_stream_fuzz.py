@@ -121,10 +121,14 @@ def corpus() -> list[bytes]:
 
 
 CORPUS = corpus()
-ODD: list[Any] = [None, 0, -1, 2**70, 1e308, True, "", "null", "{", '{"a":', "\\ud800", "}", [], {}, [[]], {"text": 1}]
-ODD += ["stop", "length", "error", "call_1_0", "find", " ", '"{}"', "{}{}", "[DONE]", {"name": None}, [None]]
-GLUE = [b"\r", b"\n", b"\r\n", b"\n\n", b"data:", b"data: ", b":", b"\x00", b"\xef\xbb\xbf", b"[DONE]", b"\xff", b'"']
-GLUE += [b"{", b"}", b"[", b"]", b",", b"\\u", b"\\ud83d", b"error:", b"null", b"1e999", b"[" * 1200]
+ODD: list[Any] = [
+    *(None, 0, -1, 2**70, 1e308, True, "", "null", "{", '{"a":', "\\ud800", "}", [], {}, [[]], {"text": 1}),
+    *("stop", "length", "error", "call_1_0", "find", " ", '"{}"', "{}{}", "[DONE]", {"name": None}, [None]),
+]
+GLUE = [
+    *(b"\r", b"\n", b"\r\n", b"\n\n", b"data:", b"data: ", b":", b"\x00", b"\xef\xbb\xbf", b"[DONE]", b"\xff", b'"'),
+    *(b"{", b"}", b"[", b"]", b",", b"\\u", b"\\ud83d", b"error:", b"null", b"1e999", b"[" * 1200),
+]
 
 
 def mutate(chance: random.Random, wire: bytes) -> bytes:

@@ -95,13 +95,24 @@ class ChatRequest:
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-class Usage(msgspec.Struct, frozen=True):
-    """Tokens of one call. `cost` is in US dollars; None where the price is unknown, which is not zero."""
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Tokens of one call.
+
+    Attributes:
+        prompt_tokens: of the request.
+        completion_tokens: of the answer, the model's thinking included.
+        total_tokens: both.
+        cost: in US dollars; None where the price is unknown, which is not zero.
+        cached_tokens: how many of `prompt_tokens` the provider had at hand, and so charges less for.
+        reasoning_tokens: how many of `completion_tokens` are thinking.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
     cost: float | None = None
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 class Completion(msgspec.Struct, frozen=True):
@@ -129,21 +140,26 @@ class Completion(msgspec.Struct, frozen=True):
         """Return the answer in the form of OpenAI's `chat.completion` object."""
         message = msgspec.to_builtins(self.message)
         message.setdefault("content", None)
+        extra = dict(self.extra)
+        choice: dict[str, Any] = {"index": 0, "finish_reason": self.finish_reason, "message": message}
+        if "logprobs" in extra:
+            choice["logprobs"] = extra.pop("logprobs")
         usage: dict[str, Any] | None = None
         if self.usage is not None:
             usage = {
                 "prompt_tokens": self.usage.prompt_tokens,
                 "completion_tokens": self.usage.completion_tokens,
                 "total_tokens": self.usage.total_tokens,
+                **extra.pop("usage_details", {}),
             }
         return {
             "id": self.id,
             "object": "chat.completion",
             "created": self.created,
             "model": self.model,
-            "choices": [{"index": 0, "finish_reason": self.finish_reason, "message": message}],
+            "choices": [choice],
             "usage": usage,
-            **self.extra,
+            **extra,
         }
 
 

@@ -199,7 +199,16 @@ def usage_of(value: object) -> Usage | None:
     if not as_object(value):
         return None
     prompt, completion = count_of(value.get("prompt_tokens")), count_of(value.get("completion_tokens"))
-    return Usage(prompt, completion, count_of(value.get("total_tokens")) or prompt + completion)
+    of_prompt, of_answer = value.get("prompt_tokens_details"), value.get("completion_tokens_details")
+    cached = of_prompt.get("cached_tokens") if as_object(of_prompt) else None
+    thought = of_answer.get("reasoning_tokens") if as_object(of_answer) else None
+    return Usage(
+        prompt,
+        completion,
+        count_of(value.get("total_tokens")) or prompt + completion,
+        cached_tokens=count_of(cached) or count_of(value.get("prompt_cache_hit_tokens")),
+        reasoning_tokens=count_of(thought),
+    )
 
 
 def extras_of(body: Mapping[str, object]) -> dict[str, object]:

@@ -27,7 +27,13 @@ def usage_of_reports(reports: Sequence[Any]) -> Usage | None:
         return None
     prompt = max(usage.prompt_tokens for usage in usages)
     completion = max(usage.completion_tokens for usage in usages)
-    return Usage(prompt, completion, max(prompt + completion, *(usage.total_tokens for usage in usages)))
+    return Usage(
+        prompt,
+        completion,
+        max(prompt + completion, *(usage.total_tokens for usage in usages)),
+        cached_tokens=max(usage.cached_tokens for usage in usages),
+        reasoning_tokens=max(usage.reasoning_tokens for usage in usages),
+    )
 
 
 class Prices:
