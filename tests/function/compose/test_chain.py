@@ -65,6 +65,7 @@ async def test_an_optional_part_that_fails_is_skipped(bench: Any) -> None:
     assert result["output"] == 2
     assert await call(chain(bench.part("a", {"x": 1}), broken)) == {"status": "success", "output": {"x": 1}}
     assert await call(chain(broken), q=5) == {"status": "success", "output": {"q": 5}}
+    assert await call(chain(bench.part("a", [1]), chain(broken))) == {"status": "success", "output": [1]}
 
 
 async def test_parts_are_children_and_references_are_not(bench: Any) -> None:

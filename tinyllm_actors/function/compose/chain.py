@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinyllm_actors.function.compose.composite import Composite, composite_spec, sources_of
 from tinyllm_actors.function.compose.outlet import Outlet
-from tinyllm_actors.function.compose.part import as_arguments
+from tinyllm_actors.function.compose.part import as_arguments, as_value
 
 if TYPE_CHECKING:
     from tinyllm_actors.kernel import ChildSpec
@@ -22,11 +22,14 @@ class Chain(Composite):
         value: Any = arguments
         silent = Outlet()
         for part in self.parts:
-            result = await part.answer(as_arguments(value), outlet if part is self.parts[-1] else silent)
+            given = as_arguments(value)
+            result = await part.answer(given, outlet if part is self.parts[-1] else silent)
             if result["status"] == "success":
                 value = result["output"]
             elif part.required:
                 raise self.give_up(part.failed(result))
+            else:
+                value = as_value(given)
         return value
 
 
@@ -35,7 +38,8 @@ def chain(*parts: Any, name: str | None = None, **options: Any) -> ChildSpec:
 
     An output that is a mapping becomes the arguments of the next part; anything else is passed as `input`. The
     output of the last part is that of the chain. A part with `required=False` that fails is skipped: the next one
-    gets what it had got.
+    gets what it had got. If it was the last, that is the output: its argument `input` if it had no other, else all of
+    its arguments. So however parts are grouped into chains, the output is the same.
 
     ```python
     >>> from tinyllm_actors import chain, run

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.function.result import Failure, Result
     from tinyllm_actors.kernel import ActorContext
 
-__all__ = ["Part", "Source", "as_arguments", "check_source", "labelled"]
+__all__ = ["Part", "Source", "as_arguments", "as_value", "check_source", "labelled"]
 
 Source: TypeAlias = ChildSpec | FunctionRef | PoolRef
 """What a part is made from: a spec, or a reference to a live Function or to a pool of them."""
@@ -84,6 +84,20 @@ def as_arguments(value: Any) -> dict[str, Any]:
         if all(isinstance(key, str) for key in mapping):
             return dict(mapping)
     return {"input": value}
+
+
+def as_value(arguments: dict[str, Any]) -> Any:
+    """Return what a Function was called with as if one before it had answered that.
+
+    The argument `input` if there is no other, else all of them: `as_arguments` makes the same arguments of it again.
+
+    ```python
+    >>> as_value({"text": "a"}), as_value({"input": [1, 2]})
+    ({'text': 'a'}, [1, 2])
+
+    ```
+    """
+    return arguments["input"] if arguments.keys() == {"input"} else arguments
 
 
 class Part:
