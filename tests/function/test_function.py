@@ -8,11 +8,11 @@ import anyio
 import pytest
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from tinyllm_actors import ActorSystem, Evaluator, Function
-from tinyllm_actors.errors import FunctionFailed, RateLimited
+from tinyllm_actors import ActorSystem, Evaluator, Function, Supervisor
+from tinyllm_actors.errors import ActorFailed, FunctionFailed, InvalidTransition, RateLimited, StartFailed
 from tinyllm_actors.function import FUNCTION, CallFailed, States, Step, as_function, unwrap
 from tinyllm_actors.function.states import ENDINGS
-from tinyllm_actors.kernel import Transition
+from tinyllm_actors.kernel import ChildFailed, Transition
 
 pytestmark = pytest.mark.anyio
 
@@ -191,6 +191,163 @@ async def test_a_cancelled_call_is_neither_success_nor_failure() -> None:
         assert "FAILED" not in targets
 
 
+async def test_a_failure_of_each_hook_is_an_error_of_its_state() -> None:
+    """What `run`, `process_output` and `close` raise is an error dictionary, and the next call is answered."""
+
+    class Breaks(Function):
+        async def run(self, where: str) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+            return self.at("run", where)
+
+        async def process_output(self, where: str) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+            return self.at("process_output", where)
+
+        async def close(self, where: str) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+            self.at("close", where)
+
+        def at(self, place: str, where: str) -> dict[str, str]:
+            if place == where:
+                raise LookupError(place)
+            return {"where": where}
+
+    async with ActorSystem("test") as system:
+        ref = await system.spawn(Breaks)
+        for hook, state in (("run", "RUNNING"), ("process_output", "PROCESSING_OUTPUT"), ("close", "CLOSING")):
+            result = await ref(where=hook)
+            assert (result["message"], result["error"]["state"]) == (hook, state)
+        assert await ref(where="nowhere") == {"status": "success", "output": {"where": "nowhere"}}
+
+
+async def test_an_illegal_transition_is_a_crash_and_one_of_others_is_not() -> None:
+    """A broken invariant reaches the supervisor and starts a new incarnation; another machine's is a failed call."""
+
+    class Broken(Function):
+        async def run(self, how: str) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+            if how == "own":
+                self._step(Step.COMPLETE)
+            if how == "other":
+                raise InvalidTransition("elsewhere", "SUSPENDED", "suspend")
+            return self.context.incarnation
+
+    async with ActorSystem("test", supervisor=Supervisor(backoff=None)) as system, system.events(ChildFailed) as events:
+        ref = await system.spawn(Broken)
+        own = await ref(how="own")
+        assert (own["error"]["type"], own["error"]["state"]) == ("InvalidTransition", "DELIVERY")
+        failed = await events.receive()
+        assert isinstance(failed.cause, InvalidTransition)
+        other = await ref(how="other")
+        assert (other["error"]["type"], other["error"]["state"]) == ("InvalidTransition", "RUNNING")
+        assert await ref(how="fine") == {"status": "success", "output": 2}
+
+
+async def test_what_is_no_call_is_a_mistake_of_the_sender() -> None:
+    """A Function says how to call it; one without `run` says that."""
+    async with ActorSystem("test", supervisor=Supervisor(backoff=None)) as system:
+        ref = await system.spawn(Double)
+        with pytest.raises(ActorFailed, match="use `await ref"):
+            await ref.ask("hello")
+        bare = await system.spawn(Function)
+        assert "does not define run" in (await bare())["message"]
+
+
+async def test_a_cancelled_call_ends_wherever_it_was() -> None:
+    """In each state, while its failure is evaluated too: the next call finds the machine in CANCELLED and begins."""
+
+    class Waits(Function):
+        async def run(self, where: str) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+            if where == "failing":
+                raise LookupError("broken")
+            return await self.at("run", where)
+
+        async def process_output(self, where: str) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+            return await self.at("process_output", where)
+
+        async def close(self, where: str) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+            await self.at("close", where)
+
+        async def at(self, place: str, where: str) -> dict[str, str]:
+            if place == where:
+                waiting.set()
+                await anyio.sleep_forever()
+            return {"where": where}
+
+    async def score(input: Any, output: Any, error: Any) -> int:
+        if input["where"] == "evaluation" or error is not None:
+            waiting.set()
+            await anyio.sleep_forever()
+        return 1
+
+    waiting = anyio.Event()
+    async with ActorSystem("test") as system, system.events(Transition) as events:
+        ref = await system.spawn(Waits.spec(run_evaluators=[score]))
+        for where in ("run", "evaluation", "process_output", "close", "failing"):
+            waiting = anyio.Event()
+            async with anyio.create_task_group() as group:
+                group.start_soon(lambda where=where: ref(where=where))
+                await waiting.wait()
+                group.cancel_scope.cancel()
+        assert (await ref(where="nowhere"))["status"] == "success"
+        targets = [event.target for event in _drain(events) if event.path == ref.path and event.machine == "function"]
+        assert targets.count("CANCELLED") == 5
+        assert "FAILED" not in targets
+        assert system.inspect(ref.path).incarnation == 1
+
+
+async def test_what_an_evaluator_answers_has_one_shape() -> None:
+    """A number, scores by name, scores with a comment; what is none of these is recorded as its error."""
+    answers: list[Any] = [
+        0.5,
+        {"size": 1, "tone": 2},
+        {"evals": {"size": 3}, "comment": "long", "more": 1},
+        {"evals": 4},
+    ]
+    evaluators = [as_function(lambda answer=answer, **_: answer, name="judge") for answer in answers]
+    result, _ = await states_of(Double.spec(run_evaluators=evaluators), n=1)
+    assert result["status"] == "success"
+    assert result["evaluations"] == [
+        {"evaluator": "judge", "evals": {"judge": 0.5}},
+        {"evaluator": "judge-2", "evals": {"size": 1, "tone": 2}},
+        {"evaluator": "judge-3", "evals": {"size": 3}, "comment": "long"},
+        {"evaluator": "judge-4", "error": "'evals' must be a dictionary of scores, not int"},
+    ]
+
+
+async def test_an_evaluator_that_does_not_start_or_is_stopped_fails_no_call() -> None:
+    """Both are recorded, call after call; a Function that starts its evaluators as it should says so at once."""
+
+    class Absent(Evaluator):
+        def __init__(self) -> None:
+            raise LookupError("nobody home")
+
+    class Forgetful(Double):
+        async def started(self) -> None:
+            """It does not call the base."""
+
+    async with ActorSystem("test", supervisor=Supervisor(backoff=None)) as system:
+        ref = await system.spawn(Forgetful.spec(run_evaluators=[Absent.spec(), _size]), name="f")
+        for _ in range(2):
+            absent, size = (await ref(n=1))["evaluations"]
+            assert absent == {"evaluator": "Absent", "error": "nobody home"}
+            assert size == {"evaluator": "_size", "evals": {"_size": 2}}
+        await system["f/_size"].stop()
+        result = await ref(n=1)
+        assert result["status"] == "success"
+        assert "stopped" in result["evaluations"][1]["error"]
+        with pytest.raises(StartFailed, match="nobody home"):
+            await system.spawn(Double.spec(run_evaluators=[Absent.spec()]))
+
+
+async def test_a_subclass_with_a_constructor_of_its_own_has_its_validators() -> None:
+    """Those of the class count where nobody calls the constructor of `Function`."""
+
+    class Own(Double):
+        def __init__(self) -> None:
+            """Without `super().__init__()`."""
+
+    result, _ = await states_of(Own, n="many")
+    assert result["error"]["state"] == "INPUT_VALIDATION"
+    assert (await states_of(Own, n="2"))[0] == {"status": "success", "output": {"n": 4}}
+
+
 async def test_an_evaluator_that_fails_is_recorded_and_fails_nothing() -> None:
     """The call succeeds, and the evaluation says what was the matter."""
 
@@ -260,6 +417,10 @@ def test_the_table_lets_every_call_end_and_begin_again() -> None:
             reachable |= more
         assert set(ENDINGS) <= reachable
     assert all(FUNCTION.edges[ending, Step.CALL] is States.INPUT_VALIDATION for ending in ENDINGS)
+
+
+def _size(input: Any, output: Any, error: Any) -> int:
+    return output["n"]
 
 
 async def _echo(text: str) -> str:

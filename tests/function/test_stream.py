@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from tinyllm_actors import ActorSystem, FunctionStream
+from tinyllm_actors import ActorSystem, FunctionStream, Supervisor
+from tinyllm_actors.errors import ActorFailed
 from tinyllm_actors.kernel import Transition
 
 if TYPE_CHECKING:
@@ -90,6 +91,93 @@ async def test_leaving_early_cancels_the_producer() -> None:
                         break
         await ref.stop()
         assert len(closed) == 2
+
+
+async def test_leaving_early_lets_the_generator_clean_up() -> None:
+    """Its clean-up may await, though the call is cancelled."""
+    closed: list[str] = []
+
+    class Careful(FunctionStream):
+        async def run(self, **_: Any) -> AsyncGenerator[Any, None]:
+            try:
+                while True:
+                    yield 1
+            finally:
+                await anyio.lowlevel.checkpoint()
+                closed.append("closed")
+
+    async with ActorSystem("test") as system, system.events(Transition) as events:
+        ref = await system.spawn(Careful)
+        async with ref.stream(buffer=1) as items:
+            await items.receive()
+            await anyio.wait_all_tasks_blocked()
+        await ref.stop()
+        targets: list[str] = []
+        while (event := events.receive_nowait()) is not None:
+            targets += [event.target] if event.machine == "function" else []
+    assert closed == ["closed"]
+    assert targets[-1] == "CANCELLED"
+
+
+async def test_an_item_that_does_not_fit_ends_the_stream() -> None:
+    """The error is the last dictionary, says where it was, and keeps what came before."""
+
+    class Wrong(Count):
+        async def run(self, **_: Any) -> AsyncGenerator[Any, None]:
+            for item in ("1", "two", "3"):
+                yield item
+
+    async with ActorSystem("test") as system:
+        first, last = await collect(await system.spawn(Wrong))
+        assert first == {"status": "success", "output": 1}
+        assert last["error"]["state"] == "OUTPUT_VALIDATION"
+        assert last["error"]["partial"] == [1]
+        assert "'two'" in last["message"]
+
+
+async def test_evaluation_comes_at_the_end() -> None:
+    """Evaluators see all items, and what they said is one more dictionary, after an error too."""
+    seen: list[Any] = []
+
+    def score(input: Any, output: Any, error: Any) -> int:
+        seen.append((output, error and error["message"]))
+        return 1
+
+    async with ActorSystem("test") as system:
+        ref = await system.spawn(Count.spec(run_evaluators=[score]))
+        *_, last = await collect(ref, to=2)
+        assert last == {
+            "status": "success",
+            "output": [0, 1],
+            "evaluations": [{"evaluator": "score", "evals": {"score": 1}}],
+        }
+        *_, last = await collect(ref, to=1, fail=True)
+        assert last["status"] == "error"
+        assert last["evaluations"] == [{"evaluator": "score", "evals": {"score": 1}}]
+    assert seen == [([0, 1], None), (None, "out of numbers")]
+
+
+async def test_run_must_be_an_async_generator() -> None:
+    """A coroutine without a `yield` is named as such; one that is not overridden too; and calls are calls."""
+
+    class Plain(FunctionStream):
+        async def run(self, **_: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+            return 1
+
+    class List(FunctionStream):
+        def run(self, **_: Any) -> Any:
+            return [1]
+
+    async with ActorSystem("test", supervisor=Supervisor(backoff=None)) as system:
+        for kind in (Plain, List):
+            (last,) = await collect(await system.spawn(kind))
+            assert "must be an async generator" in last["message"]
+        bare = await system.spawn(FunctionStream)
+        (last,) = await collect(bare)
+        assert "does not define run()" in last["message"]
+        with pytest.raises(ActorFailed, match="takes calls only"):
+            async with bare.stream("hello") as items:
+                await items.receive()
 
 
 async def test_the_producer_is_bounded() -> None:

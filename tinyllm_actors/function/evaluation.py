@@ -5,6 +5,9 @@ from __future__ import annotations
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any, cast
 
+from tinyllm_actors.errors import StartFailed
+from tinyllm_actors.function.result import failure
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -29,27 +32,33 @@ class EvaluatorSet:
         self._owner = owner
         self._evaluators = list(evaluators)
         self._prefix = prefix
-        self._refs: list[Any] | None = None
+        self._refs: dict[int, Any] = {}
         self._seen_message = 0
 
     def __bool__(self) -> bool:
         return bool(self._evaluators)
 
     async def start(self) -> None:
-        """Spawn those that are not running yet."""
-        if self._refs is not None:
-            return
-        from tinyllm_actors.function.wrap import to_function_spec  # a Function may have evaluators: an import cycle
+        """Spawn them.
 
-        context = self._owner.context
-        self._refs = []
-        for evaluator in self._evaluators:
-            spec = to_function_spec(evaluator)
+        Raises:
+            StartFailed: one did not start.
+        """
+        for index in range(len(self._evaluators)):
+            await self._ref(index)
+
+    async def _ref(self, index: int) -> Any:
+        if index not in self._refs:
+            from tinyllm_actors.function.wrap import to_function_spec  # a Function may have evaluators: an import cycle
+
+            context = self._owner.context
+            spec = to_function_spec(self._evaluators[index])
             name = spec.name or spec.label
             taken = {child.name for child in context.children}
             names = chain([name], (f"{name}-{number}" for number in count(2)))
             free = next(candidate for candidate in names if candidate not in taken)
-            self._refs.append(await context.spawn(spec, name=free))
+            self._refs[index] = await context.spawn(spec, name=free)
+        return self._refs[index]
 
     async def evaluate(self, *, input: Any, output: Any, error: Any, unseen_only: bool = False) -> list[dict[str, Any]]:
         """Return what each evaluator says; one that fails says so.
@@ -60,19 +69,23 @@ class EvaluatorSet:
             error: the error dictionary, if there is nothing to score.
             unseen_only: nothing if they have run for this call already.
         """
-        await self.start()
         message_id = self._owner.context.message_id
         if unseen_only and self._seen_message == message_id:
             return []
         self._seen_message = message_id
         found: list[dict[str, Any]] = []
-        for ref in self._refs or ():
-            result = await ref(input=input, output=output, error=error)
-            entry: dict[str, Any] = {"evaluator": ref.name}
+        for index in range(len(self._evaluators)):
+            try:
+                ref = await self._ref(index)  # started() has started it, unless a subclass does not call ours
+            except StartFailed as failed:
+                name, result = failed.path.rpartition("/")[2], failure(failed, state="DELIVERY")
+            else:
+                name, result = ref.name, await ref(input=input, output=output, error=error)
+            entry: dict[str, Any] = {"evaluator": name}
             if result["status"] == "error":
                 entry["error"] = result["message"]
             else:
-                entry.update(self._scores(ref.name, result["output"]))
+                entry.update(self._scores(name, result["output"]))
             found.append(entry)
         return found
 
@@ -81,6 +94,11 @@ class EvaluatorSet:
         if not isinstance(answer, dict):
             return {"evals": {f"{self._prefix}{name}": answer}}
         given = cast("dict[str, Any]", answer)
-        scores: dict[str, Any] = given.get("evals", given)
+        scores = cast("dict[str, Any]", given.get("evals", given))
+        if not isinstance(scores, dict):  # pyright: ignore[reportUnnecessaryIsInstance] - the evaluator is the user's
+            return {"error": f"'evals' must be a dictionary of scores, not {type(scores).__name__}"}
         rest = {key: given[key] for key in ("comment", "metadata") if key in given and "evals" in given}
-        return {"evals": {f"{self._prefix}{key}": value for key, value in scores.items()}, **rest}
+        return {
+            "evals": {f"{self._prefix}{key}": value for key, value in scores.items()},
+            **rest,
+        }

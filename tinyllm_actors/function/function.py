@@ -9,7 +9,7 @@ from tinyllm_actors.errors import InvalidTransition
 from tinyllm_actors.function.evaluation import EvaluatorSet
 from tinyllm_actors.function.ref import Call, FunctionRef
 from tinyllm_actors.function.result import failure, success
-from tinyllm_actors.function.states import ENDINGS, FUNCTION, States, Step
+from tinyllm_actors.function.states import FUNCTION, States, Step
 from tinyllm_actors.function.validation import validator_for
 from tinyllm_actors.kernel import Actor, Transition
 
@@ -150,19 +150,18 @@ class Function(Actor):
             run: what to do instead of `run()`; a stream passes what also tells its reader.
         """
         try:
-            inputs = self._accept(arguments)
-            output = await (run or self.run)(**inputs)
-            self._step(Step.VALIDATE)
-            validator = (self._validators or self._class_validators())[1]
-            if validator is not None:
-                output = validator(output)
-            return await self._conclude(inputs, output)
-        except InvalidTransition:
-            raise
-        except Exception as error:
-            return await self._fail(arguments, error)
-        except BaseException:
-            self._cancel()
+            try:
+                inputs = self._accept(arguments)
+                output = await (run or self.run)(**inputs)
+                self._step(Step.VALIDATE)
+                validator = (self._validators or self._class_validators())[1]
+                if validator is not None:
+                    output = validator(output)
+                return await self._conclude(inputs, output)
+            except Exception as error:
+                return await self._fail(arguments, error)
+        except BaseException as error:
+            self._cancel(error)
             raise
 
     def _accept(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -203,7 +202,13 @@ class Function(Actor):
         return result
 
     async def _fail(self, arguments: dict[str, Any], error: Exception, partial: Any = None) -> Failure:
-        """End the call with an error dictionary; the evaluators that have not run see the error."""
+        """End the call with an error dictionary; the evaluators that have not run see the error.
+
+        Raises:
+            InvalidTransition: `error` itself, if it is one of this Function's own machine: that is no failed call.
+        """
+        if isinstance(error, InvalidTransition) and isinstance(error.event, Step):
+            raise error
         state = self.state
         result = failure(error, state=state, partial=partial)
         evaluations: list[dict[str, Any]] = []
@@ -215,9 +220,9 @@ class Function(Actor):
         self.context.system.events_stream.publish(CallFailed(self.context.path, self.name, state, error))
         return result
 
-    def _cancel(self) -> None:
-        """The call was cancelled: its own ending, neither success nor failure."""
-        if self.state not in ENDINGS and self.state is not States.INIT:
+    def _cancel(self, error: BaseException) -> None:
+        """End a call that was cancelled, even while it failed: neither success nor failure. A crash ends all calls."""
+        if not isinstance(error, Exception) and (self.state, Step.CANCEL) in FUNCTION.edges:
             self._step(Step.CANCEL)
 
     def _class_validators(self) -> tuple[Check | None, Check | None, Check | None]:

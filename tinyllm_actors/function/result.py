@@ -12,12 +12,14 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypeAlias, TypedDict, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypeAlias, TypedDict, TypeGuard, cast
 
 from tinyllm_actors.errors import ActorError, ActorFailed, FunctionFailed, ModelError, StartFailed
 from tinyllm_actors.kernel.redaction import MASK, is_secret_name, redact
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pydantic import ValidationError
 
 __all__ = ["ErrorInfo", "Failure", "FieldError", "Result", "Success", "failure", "success", "unwrap"]
@@ -127,20 +129,29 @@ def field_errors(error: ValidationError) -> list[FieldError]:
     found: list[FieldError] = []
     for entry in error.errors(include_url=False, include_context=False):
         loc = [str(part) for part in entry["loc"]]
-        secret = any(is_secret_name(part) for part in loc)
+        secret = any(is_secret_name(part) for part in loc) or entry["input"] == MASK
         value = MASK if secret else redact(_shorten(entry["input"]))
         found.append({"loc": ".".join(loc), "message": entry["msg"], "value": value})
     return found
 
 
 def _shorten(value: object) -> str:
-    if isinstance(value, dict):  # a whole input, shown because a key of it is missing: its values may be secret
-        return "{" + ", ".join(map(repr, list(value)[:20])) + "}"  # pyright: ignore[reportUnknownArgumentType]
     try:
-        text = repr(value)
+        text = _shown(value, 3)
     except Exception as error:
         text = f"<{type(value).__name__}, whose repr raises {type(error).__name__}>"
     return text if len(text) <= MAX_VALUE_CHARS else f"{text[:MAX_VALUE_CHARS]}… ({len(text)} characters)"
+
+
+def _shown(value: object, depth: int) -> str:
+    # The values of a dictionary may be secret, and it is shown whole where a key of it is missing or it is no list.
+    if isinstance(value, dict):
+        return "{" + ", ".join(map(repr, list(value)[:20])) + "}"  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(value, list | tuple):
+        items = cast("Sequence[object]", value)[:20]
+        inside = ", ".join(_shown(item, depth - 1) for item in items) if depth else "…"
+        return f"[{inside}]" if isinstance(value, list) else f"({inside})"
+    return repr(value)
 
 
 def unwrap(result: Result) -> Any:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from tinyllm_actors.errors import InvalidTransition
+import anyio
+
 from tinyllm_actors.function.function import Function
 from tinyllm_actors.function.ref import Call
 from tinyllm_actors.function.result import success
 from tinyllm_actors.function.states import Step
+from tinyllm_actors.kernel.stream import CLEANUP_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -66,25 +69,35 @@ class FunctionStream(Function):
     async def _run_stream(self, arguments: dict[str, Any], emit: Callable[[Any], Awaitable[None]] | None) -> Result:
         items: list[Any] = []
         try:
-            inputs = self._accept(arguments)
-            validator = (self._validators or self._class_validators())[1]
-            generator = self.run(**inputs)
             try:
-                async for item in generator:
+                inputs = self._accept(arguments)
+                await self._collect(self.run(**inputs), items, emit)
+                if not items:
                     self._step(Step.VALIDATE)
-                    checked = item if validator is None else validator(item)
-                    items.append(checked)
-                    if emit is not None:
-                        await emit(checked)
-            finally:
-                await generator.aclose()
-            if not items:
+                return await self._conclude(inputs, items)
+            except Exception as error:
+                return await self._fail(arguments, error, partial=items or None)
+        except BaseException as error:
+            self._cancel(error)
+            raise
+
+    async def _collect(
+        self, generator: AsyncGenerator[Any, None], items: list[Any], emit: Callable[[Any], Awaitable[None]] | None
+    ) -> None:
+        """Validate, keep and pass on what `run` yields."""
+        if not hasattr(generator, "aclose"):
+            if isinstance(generator, Coroutine):
+                generator.close()
+            raise TypeError(f"{type(self).__name__}.run() must be an async generator: `async def` with a `yield`")
+        validator = (self._validators or self._class_validators())[1]
+        try:
+            async for item in generator:
                 self._step(Step.VALIDATE)
-            return await self._conclude(inputs, items)
-        except InvalidTransition:
-            raise
-        except Exception as error:
-            return await self._fail(arguments, error, partial=items or None)
-        except BaseException:
-            self._cancel()
-            raise
+                checked = item if validator is None else validator(item)
+                items.append(checked)
+                if emit is not None:
+                    await emit(checked)
+        finally:
+            # When the reader has left, the generator's own clean-up must still be able to await.
+            with anyio.CancelScope(shield=True, deadline=anyio.current_time() + CLEANUP_SECONDS):
+                await generator.aclose()

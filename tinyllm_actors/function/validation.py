@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from functools import lru_cache
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from tinyllm_actors.function.secret_fields import holds_secrets, names_of, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +21,9 @@ __all__ = ["Check", "Validator", "validator_for"]
 class Validator:
     """Checks and converts a value.
 
-    With a model class, a dictionary is checked field by field; fields that the model does not name are kept, as long
-    as its configuration does not forbid them. Values of fields stay objects: a nested model is not dumped.
+    With a model class, a dictionary is checked field by field. Fields that the model does not name are kept; to refuse
+    them say `model_config = ConfigDict(extra="forbid")` in the model, to drop them `extra="ignore"`. Values of fields
+    stay objects: a nested model is not dumped. A dataclass becomes a dictionary of its fields, a root model its root.
 
     ```python
     >>> from pydantic import BaseModel
@@ -37,27 +41,41 @@ class Validator:
         strict: no conversions, such as from `"1"` to 1.
     """
 
-    __slots__ = ("_adapter", "_aliases", "_keeps_extra", "_model", "_strict")
+    __slots__ = ("_adapter", "_aliases", "_keeps_extra", "_model", "_schema", "_secret", "_strict", "_unpack")
 
     def __init__(self, schema: Any, *, strict: bool | None = None) -> None:
         from pydantic import TypeAdapter  # 60 ms that a program without validators need not pay
 
         self._strict = strict
+        self._schema = schema
+        self._secret = holds_secrets(schema)
+        self._unpack = _unpacking(schema)
         self._model = cast("type[BaseModel]", schema) if _is_model(schema) else None
         self._adapter: TypeAdapter[Any] | None = None if self._model is not None else TypeAdapter(schema)
         fields = {} if self._model is None else self._model.model_fields
-        self._aliases = {field.alias for field in fields.values() if field.alias is not None}
+        self._aliases = {name for field in fields.values() for name in names_of(field)}
         self._keeps_extra = self._model is not None and self._model.model_config.get("extra") in {None, "allow"}
 
     def __call__(self, value: Any) -> Any:
         """Return the validated value: a dictionary for a model, whatever the type says otherwise.
 
         Raises:
-            pydantic.ValidationError: it does not fit.
+            pydantic.ValidationError: it does not fit. What came for a field of a secret type is masked in it.
         """
+        if not self._secret:
+            return self._checked(value)
+        from pydantic import ValidationError
+
+        try:
+            return self._checked(value)
+        except ValidationError as error:
+            raise without_secrets(error, self._schema) from None
+
+    def _checked(self, value: Any) -> Any:
         if self._model is None:
             assert self._adapter is not None
-            return self._adapter.validate_python(value, strict=self._strict)
+            checked = self._adapter.validate_python(value, strict=self._strict)
+            return checked if self._unpack is None else self._unpack(checked)
         model = self._model.model_validate(value, strict=self._strict)
         fields = dict(model)
         if self._keeps_extra and isinstance(value, Mapping):
@@ -93,6 +111,18 @@ def validator_for(schema: Any, *, strict: bool | None = None) -> Check | None:
 
 
 def _is_model(schema: Any) -> bool:
-    from pydantic import BaseModel
+    from pydantic import BaseModel, RootModel
 
-    return isinstance(schema, type) and issubclass(schema, BaseModel)
+    return isinstance(schema, type) and issubclass(schema, BaseModel) and not issubclass(schema, RootModel)
+
+
+def _unpacking(schema: Any) -> Check | None:
+    """Return what makes of a valid object what a hook can take, where that is something else."""
+    from pydantic import RootModel
+
+    if dataclasses.is_dataclass(schema):
+        names = [field.name for field in dataclasses.fields(schema)]
+        return lambda value: {name: getattr(value, name) for name in names}
+    if isinstance(schema, type) and issubclass(schema, RootModel):
+        return lambda value: value.root
+    return None
