@@ -300,7 +300,14 @@ async def test_what_an_evaluator_answers_has_one_shape() -> None:
         {"evals": {"size": 3}, "comment": "long", "more": 1},
         {"evals": 4},
     ]
-    evaluators = [as_function(lambda answer=answer, **_: answer, name="judge") for answer in answers]
+
+    def judge(answer: Any) -> Any:
+        async def run(input: Any, output: Any, error: Any) -> Any:
+            return answer
+
+        return as_function(run, name="judge")
+
+    evaluators = [judge(answer) for answer in answers]
     result, _ = await states_of(Double.spec(run_evaluators=evaluators), n=1)
     assert result["status"] == "success"
     assert result["evaluations"] == [

@@ -122,7 +122,9 @@ async def test_leaving_early_lets_the_generator_clean_up() -> None:
 async def test_an_item_that_does_not_fit_ends_the_stream() -> None:
     """The error is the last dictionary, says where it was, and keeps what came before."""
 
-    class Wrong(Count):
+    class Wrong(FunctionStream):
+        output_validator = int
+
         async def run(self, **_: Any) -> AsyncGenerator[Any, None]:
             for item in ("1", "two", "3"):
                 yield item

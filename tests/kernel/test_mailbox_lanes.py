@@ -421,3 +421,26 @@ async def test_a_failed_handler_does_not_lose_what_waits_in_special_queues() -> 
         assert desk.seen == [1, 5, "late"]
         with pytest.raises(ActorFailed):
             await desk.ref.ask("boom")
+
+
+@pytest.mark.virtual_time
+async def test_rule_02_the_control_lane_keeps_its_order() -> None:
+    """What the kernel sends while earlier messages of it wait comes after them."""
+    seen: list[str] = []
+
+    class Late(Actor):
+        async def started(self) -> None:
+            for name, delay in (("first", 1.0), ("second", 1.0), ("third", 3.0)):
+                self.context.send_after(delay, name, name=name)
+
+        async def receive(self, message: str) -> None:
+            seen.append(message)
+            if message == "first":
+                await anyio.sleep(5.0)  # the second waits, and the third comes
+
+    async with ActorSystem() as system:
+        late = await system.spawn(Late)
+        await anyio.sleep(2.0)
+        await late.tell("told")
+        await anyio.sleep(10.0)
+    assert seen == ["first", "second", "third", "told"]

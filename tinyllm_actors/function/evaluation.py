@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tinyllm_actors.function.function import Function
+    from tinyllm_actors.function.result import Result
 
 __all__ = ["EvaluatorSet"]
 
@@ -78,9 +79,11 @@ class EvaluatorSet:
             try:
                 ref = await self._ref(index)  # started() has started it, unless a subclass does not call ours
             except StartFailed as failed:
-                name, result = failed.path.rpartition("/")[2], failure(failed, state="DELIVERY")
+                name = failed.path.rpartition("/")[2]
+                result: Result = failure(failed, state="DELIVERY")
             else:
-                name, result = ref.name, await ref(input=input, output=output, error=error)
+                name = ref.name
+                result = await ref(input=input, output=output, error=error)
             entry: dict[str, Any] = {"evaluator": name}
             if result["status"] == "error":
                 entry["error"] = result["message"]

@@ -48,7 +48,7 @@ def _is_secret_place(schema: Any, loc: Sequence[int | str]) -> bool:
         parts = [part for one in here for part in _parts(one)]
         if any(map(_is_secret, parts)):
             return True
-        below = [fields[place] for fields in map(_fields, parts) if place in fields]
+        below = [fields[str(place)] for fields in map(_fields, parts) if place in fields]
         here = below or here  # an index, a key, or the name of a member of a union: the types stay those of the whole
     return any(_is_secret(part) for one in here for part in _parts(one))
 
@@ -67,14 +67,14 @@ def _is_secret(part: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, SecretStr | SecretBytes | Secret)
 
 
-def _fields(part: Any) -> dict[int | str, Any]:
+def _fields(part: Any) -> dict[str, Any]:
     """Return the types of a model's, a dataclass's or a `TypedDict`'s fields, by each name that an error may use."""
     models: Any = getattr(part, "model_fields", None)
     if models is None:
         if isinstance(part, type) and "__annotations__" in vars(part):
             return dict(typing.get_type_hints(part, include_extras=True))
         return {}
-    found: dict[int | str, Any] = {}
+    found: dict[str, Any] = {}
     for name, field in models.items():
         for key in (name, *names_of(field)):
             found[key] = field.annotation
