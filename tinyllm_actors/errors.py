@@ -36,7 +36,9 @@ TinyLLMError
 │   ├── RequestRejected            the provider refused the request (4xx, content policy)
 │   ├── MalformedResponse          the provider answered something that cannot be understood
 │   │   └── OutputInvalid          the model's answer does not fit the type that was asked for
-│   └── StreamInterrupted          the answer broke off in the middle
+│   ├── StreamInterrupted          the answer broke off in the middle
+│   ├── ProviderBusy               its limits leave no turn for the call; it was not sent
+│   └── CircuitOpen                it failed too often and is left alone; the call was not sent
 ├── ToolError                      a tool call failed; the model is told
 │   ├── UnknownTool                the model asked for a tool that it was not given
 │   ├── InvalidArguments           the arguments do not fit the tool's schema
@@ -90,6 +92,7 @@ __all__ = [
     "AuthenticationFailed",
     "BudgetExceeded",
     "ChildLimitExceeded",
+    "CircuitOpen",
     "ConfigurationError",
     "ContextWindowExceeded",
     "CorruptJournal",
@@ -119,6 +122,7 @@ __all__ = [
     "OutcomeUnknown",
     "OutputInvalid",
     "Overloaded",
+    "ProviderBusy",
     "QuotaExceeded",
     "RateLimited",
     "RequestRejected",
@@ -532,6 +536,31 @@ class StreamInterrupted(ModelError):
     """The answer broke off in the middle; `partial` holds what had arrived."""
 
     default_retryable = True
+
+
+class ProviderBusy(ModelError):
+    """The limits of the model leave no turn for this call in time. It was not sent."""
+
+    default_retryable = True
+
+    def __init__(self, model: str, detail: str, *, retry_after: float | None = None) -> None:
+        super().__init__(
+            f"model {model!r} is busy: {detail}; wait longer, raise its Limits, or give a fallback",
+            retry_after=retry_after,
+            model=model,
+        )
+
+
+class CircuitOpen(ModelError):
+    """The model failed so often in a row that it is left alone for a while. The call was not sent."""
+
+    default_retryable = True
+
+    def __init__(self, model: str, retry_after: float | None) -> None:
+        when = "while one call is on trial" if retry_after is None else f"for {retry_after:.3g} s more"
+        super().__init__(
+            f"model {model!r} failed too often and is left alone {when}", retry_after=retry_after, model=model
+        )
 
 
 # --- tools ----------------------------------------------------------------------------------------

@@ -164,7 +164,7 @@ def test_the_real_cost_counts() -> None:
     budget = Budget(max_usd=1.0)
     take(budget, 1000, 1000, PRICE).settle(1000, 1000, 0.5)
     take(budget, 1000, 1000, PRICE).settle(1000, 1000)
-    assert budget.used.usd == pytest.approx(0.5 + 0.018)  # pyright: ignore[reportUnknownMemberType]
+    assert budget.used.usd == pytest.approx(0.5 + 0.018)
 
 
 def test_more_than_was_reserved_is_booked_all_the_same() -> None:
@@ -227,7 +227,7 @@ def test_an_assumed_price_counts_for_unknown_ones() -> None:
     take(budget, 1000, 1000).settle(1000, 1000)
     assert budget.used == Spent(tokens=2000, usd=0.11, calls=1)
     take(budget, 1000, 0, PRICE).settle(1000, 0)
-    assert budget.used.usd == pytest.approx(0.113)  # pyright: ignore[reportUnknownMemberType]
+    assert budget.used.usd == pytest.approx(0.113)
 
 
 def test_calls_without_a_price_are_counted_apart() -> None:
@@ -271,17 +271,17 @@ def test_a_limit_of_nothing_is_described_too() -> None:
 )
 def test_answers_are_cut_to_what_fits(budget: Budget, expected: int) -> None:
     """An answer of unknown length gets what is left, in tokens and in dollars, and never next to nothing."""
-    assert fitting_output([budget], 1000, 4096, Estimate(1000, 0, PRICE)) == expected
+    assert fitting_output([budget], 1000, 4096, PRICE) == expected
 
 
 def test_free_answers_may_be_of_any_length() -> None:
     """A price of 0 limits nothing."""
-    assert fitting_output([Budget(max_usd=0.0)], 10, 4096, Estimate(10, 0, Price(0, 0))) == 4096
+    assert fitting_output([Budget(max_usd=0.0)], 10, 4096, Price(0, 0)) == 4096
 
 
 def test_a_short_wish_is_left_as_it_is() -> None:
     """Nobody gets more room for the answer than was asked for."""
-    assert fitting_output([Budget(max_tokens=5)], 100, 3, Estimate(100, 0, None)) == 3
+    assert fitting_output([Budget(max_tokens=5)], 100, 3, None) == 3
 
 
 # --- what is active -------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from tinyllm_actors.llm.budget_notice import BudgetNotice, Spent
 from tinyllm_actors.llm.embedder import Embedder
 from tinyllm_actors.llm.embedding import EmbeddingModel, Embeddings, Vector
 from tinyllm_actors.llm.function import LLM
+from tinyllm_actors.llm.limits import Breaker, Limits, ModelChoice
+from tinyllm_actors.llm.max_tokens import MaxTokensStrategy, max_tokens_for
 from tinyllm_actors.llm.messages import (
     AssistantMessage,
     ContentPart,
@@ -39,13 +41,17 @@ from tinyllm_actors.llm.model import (
     Usage,
 )
 from tinyllm_actors.llm.model_info import ModelInfo
+from tinyllm_actors.llm.model_switched import ModelSwitched
 from tinyllm_actors.llm.price import Price
+from tinyllm_actors.llm.ref import LLMRef, SwapModel
 from tinyllm_actors.llm.registry import embedding_from_name, model_from_name
 from tinyllm_actors.llm.structured import OutputMode, OutputRung, StructuredOutput
+from tinyllm_actors.llm.tokens import TokenCount, count_tokens
 
 __all__ = [
     "LLM",
     "AssistantMessage",
+    "Breaker",
     "Budget",
     "BudgetNotice",
     "Capabilities",
@@ -61,8 +67,13 @@ __all__ = [
     "FinishReason",
     "FunctionCall",
     "ImagePart",
+    "LLMRef",
+    "Limits",
+    "MaxTokensStrategy",
     "Message",
+    "ModelChoice",
     "ModelInfo",
+    "ModelSwitched",
     "OutputMode",
     "OutputRung",
     "Price",
@@ -71,9 +82,11 @@ __all__ = [
     "Spent",
     "StreamEvent",
     "StructuredOutput",
+    "SwapModel",
     "SystemMessage",
     "TextDelta",
     "TextPart",
+    "TokenCount",
     "ToolCall",
     "ToolCallDelta",
     "ToolMessage",
@@ -81,7 +94,9 @@ __all__ = [
     "Usage",
     "UserMessage",
     "Vector",
+    "count_tokens",
     "current_budget",
     "embedding_from_name",
+    "max_tokens_for",
     "model_from_name",
 ]

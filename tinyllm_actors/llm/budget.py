@@ -23,7 +23,7 @@ from tinyllm_actors.llm.budget_notice import BudgetNotice, Spent
 from tinyllm_actors.llm.price import PICO, to_pico
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Sequence
 
     from tinyllm_actors.llm.model import ChatModel
     from tinyllm_actors.llm.price import Price
@@ -182,7 +182,7 @@ class Budget:
         return Budget(parent=self, **options)
 
     @contextmanager
-    def active(self) -> Iterator[Budget]:
+    def active(self) -> Generator[Budget]:
         """Bind everything that is called inside the block, in addition to what binds it already."""
         token = _ACTIVE.set((self, *_ACTIVE.get()))
         try:

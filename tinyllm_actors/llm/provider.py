@@ -1,14 +1,19 @@
-"""The actor that owns a model: it opens it, lends it out, notices when it dies, and closes it last of all."""
+"""The actor that owns a model: it opens it, lends it out, notices when it dies, and closes it last of all.
+
+What its callers may do together is decided at its gate, which is lent with the model.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio.to_thread
 import msgspec
 
+from tinyllm_actors.errors import ConfigurationError
 from tinyllm_actors.kernel import Actor, ChildOptions, ChildSpec
+from tinyllm_actors.llm.gate import Gate
 from tinyllm_actors.llm.model import ChatModel
 from tinyllm_actors.llm.registry import model_from_name
 
@@ -16,15 +21,29 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tinyllm_actors.kernel import ActorRef, ActorSystem, ExitReason
+    from tinyllm_actors.llm.limits import Limits
 
-__all__ = ["LEASE", "ModelProvider", "open_provider"]
+__all__ = ["LEASE", "Lease", "ModelProvider", "open_provider"]
 
 
-class _Lease(msgspec.Struct, frozen=True):
+class _AskForLease(msgspec.Struct, frozen=True):
     """Asks a provider for its model."""
 
 
-LEASE = _Lease()
+LEASE = _AskForLease()
+
+
+class Lease(NamedTuple):
+    """A model for one call, and the gate before it."""
+
+    model: ChatModel
+    gate: Gate
+
+
+class _Limit(msgspec.Struct, frozen=True):
+    """Asks a provider to hold its callers to limits."""
+
+    limits: Any
 
 
 class ModelProvider(Actor):
@@ -33,56 +52,97 @@ class ModelProvider(Actor):
     Args:
         model: a name, from which each incarnation makes a new model; or a model, opened again by each.
         options: for the adapter, if `model` is a name.
+        gate: what its callers share; every incarnation has the same.
     """
 
     options = ChildOptions(shutdown=30.0)
 
-    def __init__(self, model: str | ChatModel, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, model: str | ChatModel, options: Mapping[str, Any] | None, gate: Gate) -> None:
         self._source = model
         self._options = options
-        self._model: ChatModel | None = None
+        self._gate = gate
+        self._lease: Lease | None = None
 
     async def started(self) -> None:
         """Make and open the model."""
         source = self._source
         if isinstance(source, str):
             # In a thread, as this may import an adapter, and with it a vendor's package.
-            self._model = await anyio.to_thread.run_sync(model_from_name, source, self._options)
+            model = await anyio.to_thread.run_sync(model_from_name, source, self._options)
         else:
-            self._model = source
-        await self._model.open()
+            model = source
+        self._gate.attach(self.context.system, self.context.path, self.context.name)
+        self._lease = Lease(model, self._gate)
+        await model.open()
         self.context.start_task(self._watch)
 
     async def _watch(self) -> None:
         """Fail when the model does, so that the supervisor starts it again."""
-        assert self._model is not None
-        await self._model.wait_failed()
+        assert self._lease is not None
+        await self._lease.model.wait_failed()
 
-    def receive(self, message: object) -> ChatModel:
-        """Lend the model for one call."""
-        if message is not LEASE:
-            raise TypeError(f"a model provider answers LEASE only, not {type(message).__name__}")
-        assert self._model is not None
-        return self._model
+    def receive(self, message: object) -> Lease | ConfigurationError | None:
+        """Lend the model for one call, or take limits; what is wrong with them is the answer."""
+        if message is LEASE:
+            assert self._lease is not None
+            return self._lease
+        if isinstance(message, _Limit):
+            return self._limit(message.limits)
+        raise TypeError(f"a model provider answers LEASE only, not {type(message).__name__}")
+
+    def _limit(self, limits: Limits) -> ConfigurationError | None:
+        gate = self._gate
+        if gate.limits is None:
+            gate.configure(limits)
+        elif gate.limits != limits:
+            return ConfigurationError(
+                f"{self.context.name!r} has {gate.limits!r} already, which all its callers share, so {limits!r} cannot "
+                "hold too; give the same limits everywhere, or in one place only"
+            )
+        return None
+
+    def machine_states(self) -> Mapping[str, str]:
+        """Return the state of the circuit, for `system.inspect()`."""
+        circuit = self._gate.circuit
+        return {} if circuit is None else {"breaker": str(circuit)}
 
     async def stopped(self, reason: ExitReason) -> None:
         """Close the model."""
         try:
-            if self._model is not None:
-                await self._model.aclose()
+            if self._lease is not None:
+                await self._lease.model.aclose()
         except AssertionError as error:  # a scripted model that was not used as its test says
             self.context.system.crash(error)
 
 
 async def open_provider(
-    system: ActorSystem, model: str | ChatModel, options: Mapping[str, Any] | None = None
+    system: ActorSystem,
+    model: str | ChatModel,
+    options: Mapping[str, Any] | None = None,
+    limits: Limits | None = None,
 ) -> ActorRef:
-    """Return the provider of `model`, started on first use and shared by all who name the same model and options."""
+    """Return the provider of `model`, started on first use and shared by all who name the same model and options.
+
+    Args:
+        system: where it lives.
+        model: a model or its name.
+        options: for the adapter.
+        limits: what its callers may do together; the first who has some sets them for all.
+
+    Raises:
+        ConfigurationError: somebody has set other limits.
+        StartFailed: it did not start.
+    """
     if isinstance(model, str):
-        label = f"{model.replace('/', ':')}-{_fingerprint(options or {})}"
+        name, label = model, f"{model.replace('/', ':')}-{_fingerprint(options or {})}"
     else:
-        label = f"{model.name.replace('/', ':')}-{id(model):x}"
-    return await system.service(label, ChildSpec(ModelProvider, model, options))
+        name, label = model.name, f"{model.name.replace('/', ':')}-{id(model):x}"
+    ref = await system.service(label, ChildSpec(ModelProvider, model, options, Gate(name)))
+    if limits is not None:
+        error = await ref.ask(_Limit(limits))
+        if error is not None:
+            raise error
+    return ref
 
 
 def _fingerprint(options: Mapping[str, Any]) -> str:

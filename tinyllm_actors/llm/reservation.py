@@ -10,7 +10,9 @@ from tinyllm_actors.llm.price import to_pico
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tinyllm_actors.llm.budget import Budget, BudgetNotice, Estimate, Shortfall
+    from tinyllm_actors.llm.budget import Budget, Estimate, Shortfall
+    from tinyllm_actors.llm.budget_notice import BudgetNotice
+    from tinyllm_actors.llm.price import Price
 
 __all__ = ["Reservation", "fitting_output", "reserve"]
 
@@ -18,13 +20,17 @@ MIN_OUTPUT: Final = 16
 """Tokens below which an answer is not worth its prompt."""
 
 
-def fitting_output(budgets: Sequence[Budget], prompt_tokens: int, wanted: int, estimate: Estimate) -> int:
+def fitting_output(budgets: Sequence[Budget], prompt_tokens: int, wanted: int, price: Price | None) -> int:
     """Return how many tokens of answer to reserve: `wanted`, or less where the budgets leave less.
 
     Never less than `MIN_OUTPUT` or `wanted`, whichever is smaller, so that a budget that leaves less refuses.
     """
-    left = [budget.output_left(prompt_tokens, estimate.price) for budget in budgets]
-    return max(min([wanted, *(tokens for tokens in left if tokens is not None)]), min(MIN_OUTPUT, wanted))
+    fitting = wanted
+    for budget in budgets:
+        left = budget.output_left(prompt_tokens, price)
+        if left is not None and left < fitting:
+            fitting = left
+    return max(fitting, min(MIN_OUTPUT, wanted))
 
 
 def reserve(budgets: Sequence[Budget], estimate: Estimate, model: str) -> Reservation | Shortfall:

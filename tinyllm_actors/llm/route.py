@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
+from tinyllm_actors.llm.max_tokens import max_tokens_for
 from tinyllm_actors.llm.model_info import ModelInfo, find_model, known_model
+from tinyllm_actors.llm.output_limit import limited_to, output_limit_of
 from tinyllm_actors.llm.provider import LEASE, open_provider
+from tinyllm_actors.llm.tokens import count_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tinyllm_actors.kernel import ActorRef, ActorSystem
-    from tinyllm_actors.llm.model import ChatModel
+    from tinyllm_actors.llm.limits import ModelChoice
+    from tinyllm_actors.llm.max_tokens import Sizing
+    from tinyllm_actors.llm.model import ChatRequest
+    from tinyllm_actors.llm.provider import Lease
 
 __all__ = ["Route"]
 
@@ -23,26 +30,21 @@ class Route:
 
     Args:
         system: where its provider lives.
-        model: a model or its name.
-        options: for the adapter, if `model` is a name.
+        choice: the model, its options and limits.
         known_models: what the user knows of models.
 
-    Attributes:
-        options: as given.
     """
 
-    __slots__ = ("_info", "_known_models", "_model", "_provider", "_system", "options")
+    __slots__ = ("_choice", "_info", "_known_models", "_provider", "_system")
 
     def __init__(
         self,
         system: ActorSystem,
-        model: str | ChatModel,
-        options: Mapping[str, Any] | None,
+        choice: ModelChoice,
         known_models: Mapping[str, ModelInfo] | None,
     ) -> None:
-        self.options = options
         self._system = system
-        self._model = model
+        self._choice = choice
         self._known_models = known_models
         self._provider: ActorRef | None = None
         self._info: ModelInfo | None = None
@@ -50,13 +52,26 @@ class Route:
     @property
     def name(self) -> str:
         """The name of the model."""
-        return self._model if isinstance(self._model, str) else self._model.name
+        model = self._choice.model
+        return model if isinstance(model, str) else model.name
 
-    async def lease(self) -> ChatModel:
-        """Return the model, opened."""
+    @property
+    def options(self) -> Mapping[str, Any] | None:
+        """The model's options."""
+        return self._choice.options
+
+    async def lease(self) -> Lease:
+        """Return the model, opened, and its gate.
+
+        Raises:
+            ActorError: its provider does not start, or has stopped.
+            ConfigurationError: its limits contradict those of others.
+        """
         provider = self._provider
         if provider is None:
-            provider = self._provider = await open_provider(self._system, self._model, self.options)
+            choice = self._choice
+            provider = await open_provider(self._system, choice.model, choice.options, choice.limits)
+            self._provider = provider
         return await provider.ask(LEASE)
 
     async def info(self, *, with_price: bool) -> ModelInfo:
@@ -71,3 +86,19 @@ class Route:
                 found = await anyio.to_thread.run_sync(find_model, self.name, self._known_models)
             self._info = found
         return self._info
+
+    async def sized(self, request: ChatRequest, sizing: Sizing) -> ChatRequest:
+        """Return the request with a limit for the answer, if neither it nor the model's options have one.
+
+        Raises:
+            ContextWindowExceeded: the prompt is known to fill the model's context.
+        """
+        if output_limit_of(request, self.options) is not None:
+            return request
+        if isinstance(sizing.rule, int):
+            return replace(request, options=limited_to(sizing.rule, self.name, request.options))
+        info = await self.info(with_price=False)
+        # In a thread: the first count reads the tokenizer's table, and a long history takes some milliseconds.
+        prompt = await anyio.to_thread.run_sync(count_request, request, self.name, self._known_models)
+        tokens = max_tokens_for(sizing.rule, prompt, info, expected_io_ratio=sizing.expected_io_ratio, name=self.name)
+        return request if tokens is None else replace(request, options=limited_to(tokens, self.name, request.options))

@@ -69,16 +69,19 @@ async def open_reservation(
         BudgetExceeded: it does not fit; nothing is reserved.
         UnknownPrice: a budget limits dollars, and the price is not known.
     """
+
+    def attempt() -> Reservation | Shortfall:
+        output = output_tokens
+        if output is None:
+            output = fitting_output(budgets, prompt_tokens, usual_output, price)
+        return reserve(budgets, Estimate(prompt_tokens, output, price), model)
+
+    found = attempt()
+    if isinstance(found, Reservation):  # as nearly always; what follows costs more than all of this
+        return found
     asked: set[Budget] = set()
-    found: Reservation | Shortfall | None = None
     with anyio.move_on_after(patience) as scope:
         while True:
-            output = output_tokens
-            if output is None:
-                output = fitting_output(budgets, prompt_tokens, usual_output, Estimate(prompt_tokens, 0, price))
-            found = reserve(budgets, Estimate(prompt_tokens, output, price), model)
-            if isinstance(found, Reservation):
-                return found
             if found.may_fit_later:
                 await _change(found)
             elif found.budget.on_exhausted == "ask" and found.budget not in asked:
@@ -89,7 +92,10 @@ async def open_reservation(
                 scope.deadline = anyio.current_time() + patience
             else:
                 raise found.error
-    assert found is not None  # the first round waits for nothing
+            reservation = attempt()
+            if isinstance(reservation, Reservation):
+                return reservation
+            found = reservation
     raise found.error
 
 

@@ -23,11 +23,11 @@ class Watch:
         self._system = system
         self._patience = patience
         self._text: list[str] = []
-        self._fed_at = self._system.now()
+        self.began = self._fed_at = system.now()
         self._waits_for_reader = False
         self.delivered = False
         self.scope = anyio.CancelScope()
-        self._entry = self._system.timers.at(self._fed_at + patience, self)
+        self._entry = system.timers.at(self.began + patience, self)
 
     @property
     def text(self) -> str:
