@@ -47,6 +47,7 @@ TinyLLMError
 │   ├── ToolRateLimited            the tool may not be called so often
 │   ├── ToolTimeout                the tool took too long (also a TimeoutError)
 │   └── ToolRetry                  raised by a tool: the model should try again, differently
+├── FetchFailed                    a document cannot be had from the web
 ├── IsolatedFailure                a tool raised this in its own process; `.type_name` says what
 ├── StoreError                     the store of conversations failed; `.retryable`, `.keys`
 │   ├── StoreUnavailable           it cannot be reached, or is not open
@@ -99,6 +100,7 @@ __all__ = [
     "DelegationTooDeep",
     "EntryRejected",
     "Fenced",
+    "FetchFailed",
     "ForeignCancellation",
     "FunctionFailed",
     "InvalidArguments",
@@ -617,6 +619,10 @@ class ToolRetry(ToolError):
 
     def __init__(self, message: str, *, tool: str = "") -> None:
         super().__init__(tool, message)
+
+
+class FetchFailed(TinyLLMError):
+    """A document cannot be had from the web, or may not; the message is fit for a model."""
 
 
 class IsolatedFailure(TinyLLMError):
