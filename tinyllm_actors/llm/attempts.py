@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from tinyllm_actors.errors import ActorError, BudgetExceeded, ConfigurationError, ModelError
+from tinyllm_actors.errors import ActorError, BudgetExceeded, CircuitOpen, ConfigurationError, ModelError, ProviderBusy
 from tinyllm_actors.llm.gate import health_of, is_shared
 from tinyllm_actors.llm.model_switched import ModelSwitched
 from tinyllm_actors.llm.next_step import NextStep, next_step
@@ -169,7 +169,9 @@ class Attempts:
         event = ModelSwitched(path, source, route.name, reason, "" if cause is None else type(cause).__name__)
         self._route = route
         self._context.system.events_stream.publish(event)
-        structlog.get_logger("tinyllm_actors.llm").warning(
+        log = structlog.get_logger("tinyllm_actors.llm")
+        # A model that is busy or left alone turns every call away until it is well: that is no news each time.
+        (log.info if isinstance(cause, CircuitOpen | ProviderBusy) else log.warning)(
             str(event), actor=path, source=source, target=route.name, reason=reason, cause=event.cause
         )
 
