@@ -232,7 +232,7 @@ class Connection:
                 with anyio.fail_after(self.server.request_timeout if timeout is None else timeout):
                     result = await request()
             except Exception as error:  # the SDK raises what it likes for an answer that it does not understand
-                if session_is_over(error) and self.server.url:
+                if session_is_over(error):
                     self.end(McpUnavailable(self.server.name, "the server has forgotten the session"))
                 if self.ended is None:
                     failure = failure_of(self.server, error)

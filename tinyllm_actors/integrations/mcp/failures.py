@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httpx2
 from mcp.shared.exceptions import MCPError
-from mcp_types import CONNECTION_CLOSED, INVALID_REQUEST, PARSE_ERROR, REQUEST_TIMEOUT
+from mcp_types import CONNECTION_CLOSED, PARSE_ERROR, REQUEST_TIMEOUT
 from pydantic import ValidationError
 
 from tinyllm_actors.errors import McpError, McpMalformed, McpRefused, McpTimeout, McpUnavailable
-from tinyllm_actors.integrations.mcp.web import HTTP_ERROR, UNREACHABLE
+from tinyllm_actors.integrations.mcp.web import FORGOTTEN, HTTP_ERROR, UNREACHABLE
 
 if TYPE_CHECKING:
     from tinyllm_actors.integrations.mcp.server import McpServer
@@ -66,7 +66,7 @@ def _of_protocol(server: McpServer, error: MCPError) -> McpError:
 
 def session_is_over(error: Exception) -> bool:
     """Whether a server of HTTP says that it does not know the session (any more)."""
-    return isinstance(error, MCPError) and error.code == INVALID_REQUEST and error.message == "Session terminated"
+    return isinstance(error, MCPError) and error.code == FORGOTTEN
 
 
 def unavailable_for_now(error: MCPError) -> bool:

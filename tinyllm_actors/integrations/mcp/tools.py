@@ -62,7 +62,8 @@ def _to_tool(session: McpSessionRef, definition: Definition) -> Tool[..., Any]:
 
     # The name of the context's parameter is one that no server uses for an argument.
     async def call(tinyllm_tool_context: ToolContext, **arguments: Any) -> str:
-        result = await session.call_tool(known_as, arguments, on_progress=tinyllm_tool_context.report)
+        report = tinyllm_tool_context.report if tinyllm_tool_context.heard else None
+        result = await session.call_tool(known_as, arguments, on_progress=report)
         content = await load("content")
         text: str = content.render(result)
         if result.is_error:

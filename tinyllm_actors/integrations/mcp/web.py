@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
     from tinyllm_actors.integrations.mcp.server import McpServer
 
-__all__ = ["HTTP_ERROR", "TOO_LARGE", "UNREACHABLE", "http_client"]
+__all__ = ["FORGOTTEN", "HTTP_ERROR", "TOO_LARGE", "UNREACHABLE", "http_client"]
 
 UNREACHABLE = -32_950
 """Code of our own: no connection, or none any more."""
 
 HTTP_ERROR = -32_951
 """Code of our own: a status of HTTP that says no; `data` holds it."""
+
+FORGOTTEN = -32_952
+"""Code of our own: the server does not know the session (any more)."""
 
 TOO_LARGE = "the answer is larger than it may be"
 
@@ -58,10 +61,14 @@ class _Guarded(httpx2.AsyncBaseTransport):
         if not response.headers.get("content-type", "").lower().startswith("text/event-stream"):
             assert isinstance(response.stream, httpx2.AsyncByteStream)
             response.stream = _Bounded(response.stream, self._max_bytes)
-        # A 404 is the SDK's own business: an unknown method, or a session that is over.
-        if response.status_code >= 400 and response.status_code != 404 and request.method == "POST":
+        if request.method != "POST" or response.status_code < 400:
+            return response
+        if response.status_code != 404:
             return await _explained(response)
-        return response
+        if "mcp-session-id" not in request.headers:
+            return response  # the SDK's own business: to such a server the method is unknown
+        await response.aclose()
+        return _refusal(404, FORGOTTEN, "the server has forgotten the session")
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -73,17 +80,23 @@ class _Bounded(httpx2.AsyncByteStream):
     def __init__(self, inner: httpx2.AsyncByteStream, max_bytes: int) -> None:
         self._inner = inner
         self._max_bytes = max_bytes
+        self._size = 0
+        self._chunks: AsyncIterator[bytes] | None = None
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
+    def __aiter__(self) -> _Bounded:
+        self._chunks = aiter(self._inner)
+        return self
+
+    async def __anext__(self) -> bytes:
+        assert self._chunks is not None
         try:
-            async for chunk in self._inner:
-                size += len(chunk)
-                if size > self._max_bytes:
-                    raise httpx2.StreamError(f"{TOO_LARGE}: more than {self._max_bytes:,} bytes")
-                yield chunk
+            chunk = await anext(self._chunks)
         except httpx2.TransportError as error:
             raise httpx2.StreamError(f"the answer broke off: {type(error).__name__}") from error
+        self._size += len(chunk)
+        if self._size > self._max_bytes:
+            raise httpx2.StreamError(f"{TOO_LARGE}: more than {self._max_bytes:,} bytes")
+        return chunk
 
     async def aclose(self) -> None:
         await self._inner.aclose()
