@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import anyio
 import anyio.lowlevel
+import msgspec
 
 from tinyllm_actors.conversation.batches import by_key, fresh, timers_of
 from tinyllm_actors.conversation.records import (
@@ -156,7 +157,7 @@ class MemoryStore(ConversationStore):
         """
         records, place = self._find(key, sequence)
         body = records[place].body
-        records[place] = replace(records[place], body=bytes([body[0] ^ 1]) + body[1:])
+        records[place] = msgspec.structs.replace(records[place], body=bytes([body[0] ^ 1]) + body[1:])
 
     def lose(self, key: str, sequence: int) -> None:
         """Forget an entry, as a bad disk does.

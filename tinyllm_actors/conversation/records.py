@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from tinyllm_actors.conversation.codec import checksum_of, seal, unseal
 from tinyllm_actors.errors import CorruptJournal
 
@@ -110,8 +112,7 @@ class Append:
         return cls(grant, tuple(seal(grant.key, entry) for entry in entries))
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, gc=False):
     """An entry as it is stored.
 
     Attributes:
@@ -201,7 +202,7 @@ class Loaded:
             UnsupportedEntry: a newer version of the library wrote one.
             CorruptJournal: one is not what was written.
         """
-        return [record.entry() for record in self.records]
+        return [unseal(record.kind, record.version, record.body) for record in self.records]
 
 
 @dataclass(frozen=True, slots=True)

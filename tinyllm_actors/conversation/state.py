@@ -15,32 +15,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from tinyllm_actors.conversation.branch import history_of, open_turn_of
 from tinyllm_actors.conversation.entries import (
+    ApprovalAsked,
+    ApprovalDecided,
     BudgetSpent,
+    CallIntent,
     CallResult,
+    Cancelled,
     Compacted,
     HeadMoved,
+    Injected,
     ModelAnswered,
     Snapshot,
     StateDump,
-    TimerFired,
     TimerSet,
     Totals,
-    TreeEntry,
     TurnEnded,
+    TurnStarted,
 )
 from tinyllm_actors.errors import EntryRejected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable
 
     from tinyllm_actors.conversation.branch import OpenTurn
-    from tinyllm_actors.conversation.entries import Entry
+    from tinyllm_actors.conversation.entries import Entry, TreeEntry
     from tinyllm_actors.llm.messages import Message
 
 __all__ = ["MAX_KNOWN_TURNS", "ConversationState", "replay"]
@@ -48,7 +52,18 @@ __all__ = ["MAX_KNOWN_TURNS", "ConversationState", "replay"]
 MAX_KNOWN_TURNS: Final = 1000
 """Ended turns whose result is known, the newest; a resend of an older one is a new turn."""
 
-_TREE: Final[frozenset[type]] = frozenset(get_args(TreeEntry))
+# A tuple, as type checkers and `isinstance` both know what to make of one.
+_GROWS: Final = (
+    TurnStarted,
+    ModelAnswered,
+    CallIntent,
+    CallResult,
+    ApprovalAsked,
+    ApprovalDecided,
+    Cancelled,
+    Injected,
+    TurnEnded,
+)
 
 
 class ConversationState:
@@ -117,7 +132,7 @@ class ConversationState:
         new: set[str] = set()
         for entry in entries:
             self._check(entry, new)
-            if type(entry) in _TREE:
+            if isinstance(entry, _GROWS):
                 new.add(entry.id)
 
     def apply(self, entry: Entry) -> None:
@@ -126,8 +141,10 @@ class ConversationState:
         Raises:
             EntryRejected: as `check` does; the state stays as it was.
         """
-        self._check(entry, ())
-        if isinstance(entry, Snapshot):
+        self._check(entry, frozenset())
+        if isinstance(entry, _GROWS):
+            self._grow(entry)
+        elif isinstance(entry, Snapshot):
             if self._empty:
                 self._restore(entry.state)
         elif isinstance(entry, HeadMoved):
@@ -138,10 +155,8 @@ class ConversationState:
             self._spend(entry.prompt_tokens, entry.completion_tokens, entry.cost)
         elif isinstance(entry, TimerSet):
             self.timers[entry.timer_id] = entry
-        elif isinstance(entry, TimerFired):
-            self.timers.pop(entry.timer_id, None)
         else:
-            self._grow(entry)
+            self.timers.pop(entry.timer_id, None)
         self._empty = False
 
     def _grow(self, entry: TreeEntry) -> None:
@@ -205,14 +220,8 @@ class ConversationState:
     def _has(self, entry_id: str | None) -> bool:
         return entry_id is None or entry_id in self.nodes or entry_id in self.prefixes
 
-    def _check(self, entry: Entry, new: Sequence[str] | set[str]) -> None:
-        if isinstance(entry, HeadMoved | Compacted):
-            name = entry.to if isinstance(entry, HeadMoved) else entry.until
-            if not self._has(name) and name not in new:
-                raise EntryRejected(
-                    f"entry {entry.id!r} names entry {name!r}, which is not there or was compacted; see `state.nodes`"
-                )
-        elif type(entry) in _TREE:
+    def _check(self, entry: Entry, new: Collection[str]) -> None:
+        if isinstance(entry, _GROWS):
             if not self._has(entry.parent) and entry.parent not in new:
                 raise EntryRejected(
                     f"entry {entry.id!r} follows entry {entry.parent!r}, which is not there or was compacted; "
@@ -220,6 +229,12 @@ class ConversationState:
                 )
             if self._has(entry.id) or entry.id in new:
                 raise EntryRejected(f"there is an entry {entry.id!r} already; let each entry have an id of its own")
+        elif isinstance(entry, HeadMoved | Compacted):
+            name = entry.to if isinstance(entry, HeadMoved) else entry.until
+            if not self._has(name) and name not in new:
+                raise EntryRejected(
+                    f"entry {entry.id!r} names entry {name!r}, which is not there or was compacted; see `state.nodes`"
+                )
 
 
 def replay(entries: Iterable[Entry]) -> ConversationState:

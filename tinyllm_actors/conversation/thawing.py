@@ -43,8 +43,7 @@ def state_of(key: str, loaded: Loaded) -> ConversationState:
         UnsupportedEntry: a newer version of the library wrote one.
     """
     state = ConversationState()
-    for record in loaded.records:
-        entry = record.entry()
+    for record, entry in zip(loaded.records, loaded.entries(), strict=True):
         try:
             state.apply(entry)
         except EntryRejected as error:

