@@ -109,8 +109,17 @@ def postgres_server() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def postgres_uri(postgres_server: Any) -> str:
-    """Return how to connect to the server of this session."""
+    """Return how to connect to a database that the tests of this session share."""
     return str(postgres_server.get_uri())
+
+
+@pytest.fixture
+def new_postgres_uri(postgres_server: Any) -> Iterator[str]:
+    """Return how to connect to a database of this test alone."""
+    name = f"test_{time.monotonic_ns()}"
+    postgres_server.psql(f"CREATE DATABASE {name};")
+    yield str(postgres_server.get_uri(database=name))
+    postgres_server.psql(f"DROP DATABASE {name} WITH (FORCE);")
 
 
 # --- no network -----------------------------------------------------------------------------------

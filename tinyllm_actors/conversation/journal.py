@@ -119,14 +119,17 @@ class Journal:
     async def run(self) -> None:
         """Write until `close` is called and nothing waits. Cancelling this fails every append that has not ended."""
         try:
+            idle = True
             while True:
                 if not self._queue:
                     if self._closed:
                         return
+                    idle = True
                     self._wake = anyio.Event()
                     await self._wake.wait()
-                    if self._delay and not self._closed:
-                        await anyio.sleep(self._delay)
+                if idle and self._delay and not self._closed:
+                    await anyio.sleep(self._delay)
+                idle = False
                 await self._commit(self._take())
         finally:
             self._closed = True

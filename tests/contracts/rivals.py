@@ -1,0 +1,86 @@
+"""A program: two processes take the same conversations from each other; in the end each journal is one line.
+
+```text
+python tests/contracts/rivals.py URL ENTRIES
+```
+
+Each entry follows the one that its writer saw last. Were a writer let in after the other had claimed, two entries
+would follow the same one. Prints how often a writer was fenced.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import anyio
+
+from tinyllm_actors.conversation import TurnStarted, open_journal, store_from_url, thaw
+from tinyllm_actors.errors import Fenced
+
+KEYS = [f"chat/{number}" for number in range(4)]
+
+
+async def compete(url: str, owner: str, entries: int, out: int) -> None:
+    """Append so many entries to each conversation, and claim it again whenever it was taken."""
+    async with store_from_url(url) as store, open_journal(store) as journal, anyio.create_task_group() as tasks:
+
+        async def compete_for(key: str) -> None:
+            number = fenced = 0
+            while number < entries:
+                ours = await thaw(store, key, owner)
+                head = ours.state.head
+                try:
+                    while number < entries:
+                        entry = TurnStarted(
+                            id=f"{owner}:{number}", parent=head, turn_id=f"{owner}{number}", content="x"
+                        )
+                        await journal.append(ours.grant, [entry])
+                        head, number = entry.id, number + 1
+                except Fenced:
+                    fenced += 1
+            os.write(out, b"." * fenced)
+
+        for key in KEYS:
+            tasks.start_soon(compete_for, key)
+
+
+async def check(url: str, entries: int) -> None:
+    """Check that each journal is one line of all entries of both."""
+    async with store_from_url(url) as store:
+        for key in KEYS:
+            before: str | None = None
+            ids: set[str] = set()
+            for record in await store.page(key, after=0, limit=10_000):
+                entry = record.entry()
+                assert entry.parent == before, (key, entry.id, entry.parent, before)
+                before = entry.id
+                ids.add(entry.id)
+            assert ids == {f"{owner}:{number}" for owner in "ab" for number in range(entries)}, (key, len(ids))
+
+
+def main(url: str, entries: int) -> None:
+    """Let two processes compete, and check."""
+    reading, writing = os.pipe()
+    children: list[int] = []
+    for owner in "ab":
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                anyio.run(compete, url, owner, entries, writing)
+                status = 0
+            finally:
+                os._exit(status)
+        children.append(child)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as out:
+        fenced = len(out.read())
+    if any(os.waitpid(child, 0)[1] for child in children):
+        sys.exit("a rival failed")
+    anyio.run(check, url, entries)
+    sys.stdout.write(str(fenced))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
