@@ -183,7 +183,7 @@ class Cell:
                 envelope.fail(error)
             case Overflow.DROP_NEWEST:
                 self.discard(envelope, Overflow.DROP_NEWEST)
-            case Overflow.DROP_OLDEST:
+            case _:  # DROP_OLDEST
                 oldest = pop_oldest(mailbox)
                 mailbox.append(envelope)
                 if oldest is not None:
@@ -275,9 +275,9 @@ class Cell:
             return False
         if self.attention & DEDICATED:
             runner = self.cold.runner
-            if runner is not None:
+            if runner is not None:  # else it is passive, and a worker starts it as it would any other
                 runner.wake()
-            return False
+                return False
         return self.admit()
 
     def admit(self) -> bool:

@@ -14,7 +14,7 @@ import anyio
 
 from tinyllm_actors.errors import RestartLimitExceeded, StartFailed
 from tinyllm_actors.kernel import life
-from tinyllm_actors.kernel.cell import PAUSED
+from tinyllm_actors.kernel.cell import DEDICATED, PAUSED
 from tinyllm_actors.kernel.choice import choice
 from tinyllm_actors.kernel.events import ChildFailed, ChildRestarted, Escalated
 from tinyllm_actors.kernel.lifecycle import Event, ExitKind, ExitReason, Lifecycle
@@ -116,7 +116,7 @@ class Caretaker:
         if cell.state is not Lifecycle.PASSIVE:
             return
         cell.attention &= ~PAUSED
-        if cell.mailbox or cell.attention:
+        if cell.mailbox or cell.attention & ~DEDICATED:
             await self.thaw(cell)
         else:
             cell.rest()
