@@ -22,6 +22,10 @@ What is touched outside of this package, once, when the first model is opened:
 - `litellm.suppress_debug_info = True`, and the log handler that litellm installs for itself is muted, unless
   `LITELLM_LOG` is set. Its records still reach the handlers of your root logger.
 
+- `litellm.module_level_aclient` is made: litellm's streams of Gemini would make it on the event loop.
+- litellm's module for Gemini is imported, and the name `"cache"` that this puts into litellm's lists of callbacks is
+  taken out again, unless you put it there.
+
 And each time the last model on an event loop is closed: the HTTP clients that litellm keeps for that loop are closed,
 its logging worker is flushed and stopped, and what else it runs in the background there is awaited for a moment.
 litellm's callbacks run if you have registered any; without, its logging is bypassed.

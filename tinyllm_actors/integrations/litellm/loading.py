@@ -124,12 +124,30 @@ def _load() -> Any:
             handler = getattr(importlib.import_module("litellm._logging"), "handler", None)
             if isinstance(handler, logging.Handler):
                 handler.setLevel(logging.CRITICAL + 1)
+        _import_quietly(litellm)
+        # Streams of Gemini look this client up, on the loop, though they are given another; it reads certificates.
+        with contextlib.suppress(Exception):
+            _ = litellm.module_level_aclient
         if not observed(litellm):
             # Much is imported by the first call only, which would hold up the loop for half a second.
             with contextlib.suppress(Exception):
                 asyncio.run(_rehearse(litellm))
         _loaded.append(litellm)
         return litellm
+
+
+def _import_quietly(litellm: Any) -> None:
+    """Import what the first call of Gemini would, and take back the callbacks that it registers for nobody.
+
+    That module makes a cache for its keys alone, and making one registers it as an observer of all calls, which start
+    threads and tasks for it from then on.
+    """
+    before = {name: list(getattr(litellm, name, None) or ()) for name in _CALLBACKS}
+    with contextlib.suppress(ImportError):
+        importlib.import_module("litellm.llms.vertex_ai.context_caching.vertex_ai_context_caching")
+    for name, callbacks in before.items():
+        if "cache" not in callbacks and "cache" in (registered := getattr(litellm, name, None) or []):
+            registered.remove("cache")
 
 
 async def _rehearse(litellm: Any) -> None:

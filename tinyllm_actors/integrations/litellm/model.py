@@ -176,7 +176,7 @@ class LiteLLMModel(ChatModel):
                     yield event
             return
         except (Exception, asyncio.CancelledError) as error:
-            failure = self._session.failure(error, assembler if answer is not None else None)
+            failure = self._session.failure(error, assembler if _agreed(answer) else None)
         finally:
             if answer is not None and hasattr(answer, "aclose"):
                 await answer.aclose()
@@ -249,6 +249,11 @@ def from_name(name: str, options: Mapping[str, object]) -> LiteLLMModel:
         raise UnknownModel(f"{name!r} names no model; write it as 'provider/model', such as 'openai/gpt-4o-mini'")
     check_options(options)  # before one of them meets an argument of the same name
     return LiteLLMModel(model, **cast("dict[str, Any]", options))
+
+
+def _agreed(answer: Any) -> bool:
+    """Tell whether the provider has agreed to stream; for some, litellm asks it only when the first chunk is wanted."""
+    return answer is not None and getattr(answer, "completion_stream", answer) is not None
 
 
 def _tidied(completion: Completion, usage: Usage | None) -> Completion:

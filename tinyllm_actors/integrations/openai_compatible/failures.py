@@ -5,18 +5,19 @@
 | 429 | `RateLimited`, with `retry_after` | yes |
 | 402, or `insufficient_quota` in whatever status | `QuotaExceeded` | no |
 | a request that is longer than the context, in whatever words | `ContextWindowExceeded` | no |
-| 401, 403 | `AuthenticationFailed` | no |
+| 401, 403, or a 400 that says "API key not valid" | `AuthenticationFailed` | no |
 | 408 | `ModelTimeout` | yes |
 | 500 to 599 (529 is Anthropic's "overloaded") | `Overloaded`, with `retry_after` | yes |
 | 3xx and other 4xx | `RequestRejected` | no (409 and 425: yes) |
 | an error inside a stream | by its code or type as above, else `StreamInterrupted` | |
 
-`Retry-After` is read as seconds or as a date, `retry-after-ms` wins over it.
+`Retry-After` is read as seconds or as a date, `retry-after-ms` wins over it. Google says it in the body.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -57,7 +58,10 @@ _TOO_LONG = (
     "input length",
     "reduce the length",
     "too many input tokens",
+    "input token count",
 )
+_NO_KEY = ("api key not valid", "api_key_invalid")  # Gemini answers 400
+_SECONDS = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 _NO_QUOTA = ("insufficient_quota", "billing_hard_limit", "billing_not_active", "insufficient balance", "credit balance")
 _STATUS_BY_WORD = (
     ("rate_limit", 429),
@@ -80,10 +84,11 @@ _STATUS_BY_WORD = (
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """What a provider says of a failure: a sentence, and a code or type for programs."""
+    """What a provider says of a failure: a sentence, a code or type for programs, and when to come back."""
 
     message: str = ""
     code: str = ""
+    retry_after: float | None = None
 
     def says(self, *words: str) -> bool:
         """Tell whether any of `words` occurs."""
@@ -106,7 +111,16 @@ def read_complaint(value: object) -> Complaint:
     if not isinstance(message, str):
         message = msgspec.json.encode(message).decode()
     codes = [str(value[key]) for key in ("code", "type", "status") if value.get(key)]
-    return Complaint(message, " ".join(codes))
+    return Complaint(message, " ".join(codes), _retry_delay(value.get("details")))
+
+
+def _retry_delay(details: object) -> float | None:
+    """Return the seconds that one of Google's error details asks to wait, such as `{"retryDelay": "7s"}`."""
+    for detail in details if as_list(details) else ():
+        delay = detail.get("retryDelay") if as_object(detail) else None
+        if isinstance(delay, str) and (found := _SECONDS.fullmatch(delay)):
+            return float(found[1])
+    return None
 
 
 def excerpt(text: str) -> str:
@@ -142,6 +156,7 @@ def retry_after_of(headers: Mapping[str, str], now: float) -> float | None:
 def failure_of_status(status: int, complaint: Complaint, *, model: str, retry_after: float | None = None) -> ModelError:
     """Return the error that an answer with a status other than 2xx means."""
     words = f": {excerpt(complaint.message or complaint.code)}" if complaint.message or complaint.code else ""
+    retry_after = complaint.retry_after if retry_after is None else retry_after
     said = f"{model}: the provider answered {status}{words}"
     error: type[ModelError] = RequestRejected
     retryable: bool | None = None
@@ -149,7 +164,7 @@ def failure_of_status(status: int, complaint: Complaint, *, model: str, retry_af
         error = QuotaExceeded
     elif status == 429:
         error = RateLimited
-    elif status in (401, 403):
+    elif status in (401, 403) or complaint.says(*_NO_KEY):
         error, said = AuthenticationFailed, said + "; check api_key"
     elif complaint.says(*_TOO_LONG):
         error = ContextWindowExceeded
