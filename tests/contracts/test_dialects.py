@@ -199,8 +199,8 @@ def comparable(completion: Completion) -> Completion:
 def pointed(value: Any, pointer: str) -> Any:
     """Return what a JSON pointer points to."""
     for step in pointer.split("/")[1:]:
-        value = value[int(step)] if isinstance(value, list) else value[step]
-    return value  # pyright: ignore[reportUnknownVariableType]
+        value = value[int(step) if step.isdecimal() else step]
+    return value
 
 
 @pytest.mark.parametrize(("speaker", "name"), ANSWERS)

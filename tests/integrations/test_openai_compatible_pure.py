@@ -98,6 +98,7 @@ def test_no_retry_after_breaks_the_reader(value: str) -> None:
         (422, Complaint("no"), errors.RequestRejected),
         (599, Complaint(), errors.Overloaded),
         (304, Complaint(), errors.RequestRejected),
+        (400, Complaint("API key not valid. Please pass a valid API key."), errors.AuthenticationFailed),
     ],
 )
 def test_what_a_status_means(status: int, complaint: Complaint, error: type[errors.ModelError]) -> None:
@@ -127,6 +128,23 @@ def test_what_an_error_inside_a_stream_means(
 ) -> None:
     """An error in place of a chunk is told by its code; without one, by whether there was output."""
     assert type(failure_of_event(complaint, model="m", started=started)) is error
+
+
+@pytest.mark.parametrize(
+    ("details", "seconds"),
+    [
+        ([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7.5s"}], 7.5),
+        ([{"reason": "X"}, {"retryDelay": "0s"}], 0.0),
+        ([{"retryDelay": "soon"}, {"retryDelay": 7}, "7s"], None),
+        ("7s", None),
+    ],
+)
+def test_when_to_come_back_is_read_from_a_body_of_googles(details: object, seconds: float | None) -> None:
+    """Google says it among the details; a header wins over it."""
+    complaint = read_complaint({"error": {"code": 429, "message": "no", "details": details}})
+    assert complaint.retry_after == seconds
+    assert failure_of_status(429, complaint, model="m").retry_after == seconds
+    assert failure_of_status(429, complaint, model="m", retry_after=1.0).retry_after == 1.0
 
 
 def test_an_excerpt_is_short_and_on_one_line() -> None:

@@ -142,11 +142,12 @@ def _import_quietly(litellm: Any) -> None:
     That module makes a cache for its keys alone, and making one registers it as an observer of all calls, which start
     threads and tasks for it from then on.
     """
-    before = {name: list(getattr(litellm, name, None) or ()) for name in _CALLBACKS}
+    there = {name for name in _CALLBACKS if "cache" in (getattr(litellm, name, None) or ())}
     with contextlib.suppress(ImportError):
         importlib.import_module("litellm.llms.vertex_ai.context_caching.vertex_ai_context_caching")
-    for name, callbacks in before.items():
-        if "cache" not in callbacks and "cache" in (registered := getattr(litellm, name, None) or []):
+    for name in _CALLBACKS:
+        registered: list[Any] = getattr(litellm, name, None) or []
+        if name not in there and "cache" in registered:
             registered.remove("cache")
 
 
