@@ -95,8 +95,8 @@ async def test_filesystem(tmp_path: Path) -> None:
         assert result.is_error
 
 
-def test_node_is_not_needed() -> None:
-    """Importing the package starts nothing and imports no SDK."""
+def test_importing_the_package_imports_no_sdk() -> None:
+    """Describing servers and services costs nothing; the SDK comes with the first session."""
     code = (
         "import sys, tinyllm_actors.integrations.mcp; print(sorted({'mcp', 'mcp_types', 'httpx2'} & set(sys.modules)))"
     )

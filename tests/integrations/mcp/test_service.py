@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from types import ModuleType
 from typing import Any, cast
 
 import anyio
 import h11
+import mcp_types as types
 import pytest
+import structlog
 from anyio.abc import SocketAttribute, SocketStream, TaskStatus
+from mcp.server.lowlevel.server import Server
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
+from mcp.shared.exceptions import MCPError
+from mcp.shared.subscriptions import ToolsListChanged
 
 from tinyllm_actors import ActorSystem, Agent, Backoff, Function, Supervisor, Toolkit, tool
 from tinyllm_actors.errors import ConfigurationError, McpError, McpMalformed, McpRefused, McpUnavailable, StartFailed
 from tinyllm_actors.function import as_function
-from tinyllm_actors.integrations.mcp import McpProgress, McpServer, McpService, McpSessionRef, expose
+from tinyllm_actors.integrations.mcp import McpProgress, McpServer, McpService, McpSessionRef, connection, expose
 from tinyllm_actors.testing import ScriptedModel, text
+from tinyllm_actors.tool import ListTools
 
 pytestmark = [
     pytest.mark.anyio,
@@ -188,10 +196,11 @@ async def _cancel_when_at_work(session: McpSessionRef) -> None:
     assert scope.cancelled_caught
 
 
-async def test_the_program_ends_with_its_input(offered: ModuleType) -> None:
+def test_the_program_ends_with_its_input(offered: ModuleType) -> None:
     """A client that leaves ends the service over pipes in good order, and leaves no thread that waits."""
-    process = await anyio.run_process([sys.executable, str(offered.__file__), "asyncio"], input=b"no message\n")
-    assert (process.returncode, process.stdout) == (0, b"")
+    program = [sys.executable, str(offered.__file__), "asyncio"]
+    done = subprocess.run(program, input=b"no message\n", capture_output=True, timeout=50, check=False)
+    assert (done.returncode, done.stdout) == (0, b"")
 
 
 # --- HTTP -----------------------------------------------------------------------------------------
@@ -344,6 +353,88 @@ async def test_where_nobody_listens() -> None:
         with pytest.raises(StartFailed) as caught:
             await system.spawn(McpServer.http("http://127.0.0.1:9/mcp"))
         assert isinstance(caught.value.cause, McpUnavailable)
+
+
+class Changing:
+    """A server of the SDK's own whose tools change, in the way of the protocol's version of 2026-07-28."""
+
+    def __init__(self) -> None:
+        self.names, self.broken, self.listens = ["change"], False, 0
+        self.bus = InMemorySubscriptionBus()
+        self.open = ListenHandler(self.bus)
+
+    def app(self) -> Any:
+        return Server(
+            "changing", on_list_tools=self.list, on_call_tool=self.call, on_subscriptions_listen=self.listen
+        ).streamable_http_app()
+
+    async def list(self, context: Any, params: Any) -> types.ListToolsResult:
+        if self.broken:
+            raise MCPError(types.INTERNAL_ERROR, "no list today")
+        tools = [types.Tool(name=name, input_schema={"type": "object"}) for name in self.names]
+        return types.ListToolsResult(tools=tools)
+
+    async def call(self, context: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
+        return types.CallToolResult(content=[])
+
+    async def listen(self, context: Any, params: Any) -> types.SubscriptionsListenResult:
+        self.listens += 1
+        return await self.open(context, params)
+
+
+async def _until(check: Callable[[], Awaitable[bool]]) -> None:
+    with anyio.fail_after(10):
+        while not await check():  # noqa: ASYNC110 - it comes about in actors and on the wire
+            await anyio.sleep(0.01)
+
+
+async def test_tools_that_change_are_listed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """News reaches the toolkit, also news that came while nobody listened; a list that fails changes nothing."""
+    monkeypatch.setattr(connection, "WATCH_AGAIN", 0.05)
+    server = Changing()
+    async with serving(server.app()) as url, ActorSystem("client") as system:
+        toolkit = await system.spawn(Toolkit([McpServer.http(url)]))
+
+        async def lists(*names: str) -> bool:
+            return [found.name for found in await toolkit.ask(ListTools())] == [*names]
+
+        async def listens(times: int) -> bool:
+            return server.listens == times
+
+        assert await lists("change")
+        await _until(lambda: listens(1))
+        server.names.append("fresh")
+        await server.bus.publish(ToolsListChanged())
+        await _until(lambda: lists("change", "fresh"))
+        server.names.append("late")
+        closed, server.open = server.open, ListenHandler(server.bus)
+        closed.close()
+        await _until(lambda: lists("change", "fresh", "late"))
+        await _until(lambda: listens(2))
+        server.broken = True
+        with structlog.testing.capture_logs() as lines:
+            await server.bus.publish(ToolsListChanged())
+
+            async def logged() -> bool:
+                return any(line["event"] == "tools not listed" for line in lines)
+
+            await _until(logged)
+        assert await lists("change", "fresh", "late")
+
+
+async def test_a_server_that_tells_no_changes() -> None:
+    """A server that says it would, and then refuses, is used all the same."""
+    server, asked = Changing(), anyio.Event()
+
+    async def refuse(context: Any, params: Any) -> types.SubscriptionsListenResult:
+        asked.set()
+        raise MCPError(types.METHOD_NOT_FOUND, "no")
+
+    server.open = cast("Any", refuse)
+    async with serving(server.app()) as url, session_with(McpServer.http(url)) as session:
+        await asked.wait()
+        assert not (await session.call_tool("change")).is_error
+        assert (await session.call_tool("change")).content == []
 
 
 # --- a service ------------------------------------------------------------------------------------

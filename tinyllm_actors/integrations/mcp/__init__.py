@@ -29,8 +29,8 @@ Through the official SDK, on asyncio, uvloop and trio alike, for the protocol's 
    by whoever lists processes: secrets belong into `env`.
 
 Not offered to servers: sampling, elicitation and roots; a server that asks is refused. With versions before
-2026-07-28, a server over HTTP that ends its stream of notifications twice is not asked for it again, so its changes
-show after the next reconnection only. On trio the SDK's HTTP client leaves iterators of answers to the garbage
+2026-07-28, a stream of notifications over HTTP that fails twice in a row is not asked for again, so that changes show
+after the next reconnection only. On trio the SDK's HTTP client leaves iterators of answers to the garbage
 collector, which Python reports as `ResourceWarning`s where those are shown.
 
 # An actor system's tools
