@@ -196,6 +196,6 @@ def test_nothing_of_litellms_state_is_touched_but_what_is_told() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=55)
     assert done.returncode == 0, done.stderr
     left = json.loads(done.stdout.splitlines()[-1])
-    # The other is litellm's own note that it clears up at exit, which it makes at its first call whoever makes it.
+    # These two are litellm's own, whoever calls it: it notes that it clears up at exit, and where its tokenizers are.
     assert set(left["settings"]) - {"_async_client_cleanup_registered"} == {"suppress_debug_info"}
-    assert left["environment"] == []
+    assert {name for name, _ in left["environment"]} <= {"TIKTOKEN_CACHE_DIR"}
