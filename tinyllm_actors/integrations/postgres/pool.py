@@ -64,6 +64,7 @@ class Connections:
         self._max_connections = max_connections
         self._retry_for = retry_for
         self._pool: asyncpg.Pool[Any] | None = None
+        self._closing = False
 
     async def open(self) -> None:
         """Get ready; nothing is connected yet."""
@@ -78,7 +79,7 @@ class Connections:
             command_timeout=COMMAND_TIMEOUT,
             server_settings={
                 "application_name": "tinyllm_actors",
-                "lock_timeout": f"{LOCK_TIMEOUT:.0f}s",
+                "lock_timeout": f"{LOCK_TIMEOUT * 1000:.0f}ms",
                 "idle_in_transaction_session_timeout": "60s",
             },
         )
@@ -86,6 +87,7 @@ class Connections:
     async def aclose(self) -> None:
         """Close all connections when what runs on them is done, or after a while anyhow."""
         assert self._pool is not None
+        self._closing = True
         with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
             await self._pool.close()
             return
@@ -116,7 +118,7 @@ class Connections:
                 meaning = meaning_of(error, sent=sent)
                 if meaning is Meaning.CUT and writes:
                     unknown = error
-                if meaning is Meaning.FINAL or anyio.current_time() + delay > deadline:
+                if meaning is Meaning.FINAL or self._closing or anyio.current_time() + delay > deadline:
                     if unknown is not None:
                         raise OutcomeUnknown(
                             f"the connection to {self._name!r} broke ({type(unknown).__name__}: {unknown}), and trying"

@@ -11,7 +11,7 @@ import anyio
 from tinyllm_actors.conversation import ConversationStore
 from tinyllm_actors.conversation.batches import by_key, fresh
 from tinyllm_actors.conversation.records import check_claim, check_key, check_page, unbroken, usable
-from tinyllm_actors.errors import MissingDependency, StoreUnavailable
+from tinyllm_actors.errors import MissingDependency, OutcomeUnknown, StoreUnavailable
 from tinyllm_actors.integrations._asyncio_bridge import acquire_bridge
 
 if TYPE_CHECKING:
@@ -125,7 +125,11 @@ class PostgresStore(ConversationStore):
     async def _run(self, work: Callable[[Connection], Awaitable[T]], *, writes: bool) -> T:
         if self._bridge is None or self._connections is None:
             raise StoreUnavailable(f"store {self.name!r} is not open; use it inside `async with`", retryable=False)
-        return await self._bridge.call(partial(self._connections.run, work, writes=writes))
+        try:
+            return await self._bridge.call(partial(self._connections.run, work, writes=writes))
+        except anyio.ClosedResourceError as error:
+            message = f"store {self.name!r} was closed during the call"
+            raise (OutcomeUnknown(message) if writes else StoreUnavailable(message, retryable=False)) from error
 
     async def claim(self, keys: Sequence[str], owner: str, *, take_over: bool = True) -> list[Grant]:
         """Return the right to append to conversations."""
