@@ -7,9 +7,19 @@ from typing import Any
 import anyio
 import pytest
 
-from tinyllm_actors import ActorSystem, Toolkit, tool
-from tinyllm_actors.errors import ConfigurationError, ToolRetry
-from tinyllm_actors.tool import ToolContext, ToolFinished, ToolOutcome, ToolProgress, ToolRequest, ToolStarted
+from tinyllm_actors import Actor, ActorRef, ActorSystem, Tool, Toolkit, tool
+from tinyllm_actors.errors import ActorFailed, ConfigurationError, ToolRetry
+from tinyllm_actors.tool import (
+    ListTools,
+    ToolContext,
+    ToolFinished,
+    ToolOutcome,
+    ToolProgress,
+    ToolRequest,
+    ToolsChanged,
+    ToolSource,
+    ToolStarted,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -234,3 +244,72 @@ async def test_a_tool_by_itself_is_a_function() -> None:
     async with ActorSystem("test") as system:
         ref: Any = await system.spawn(add)
         assert await ref(arguments='{"a": 1, "b": 2}') == {"status": "success", "output": {"content": "3"}}
+
+
+async def test_an_actor_whose_definition_changed_while_it_worked_is_stopped() -> None:
+    """It answers its call with the old definition, and is not kept for the next."""
+    working, release = anyio.Event(), anyio.Event()
+
+    async def work() -> str:
+        """Work."""
+        working.set()
+        await release.wait()
+        return "old"
+
+    async def newer() -> str:
+        """Work better."""
+        return "new"
+
+    class Source(ToolSource):
+        async def open(self, system: ActorSystem) -> ActorRef:
+            return await system.service("source", Owner.spec())
+
+    class Owner(Actor):
+        def receive(self, message: Any) -> Any:
+            assert type(message) is ListTools
+            return [Tool.of(work)]
+
+    kit = Toolkit([Source()])
+    assert len(kit) == 0
+    assert kit
+    async with ActorSystem("test") as system:
+        ref = await system.spawn(kit)
+        found: list[ToolOutcome] = []
+
+        async def turn() -> None:
+            found.extend((await ref(calls=[call("work")]))["output"]["outcomes"])
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(turn)
+            await working.wait()
+            (owner,) = [path for path in ref.cell.actor._sourced]
+            news = ToolsChanged(owner, (Tool.from_function(newer, name="work"),))
+            group.start_soon(ref.cell.actor._change, news)
+            await anyio.wait_all_tasks_blocked()
+            release.set()
+        (old,) = found
+        await turn()
+        assert [old.content, found[1].content] == ["old", "new"]
+        with anyio.fail_after(5):
+            while len(system.inspect(ref.path).children) > 1:
+                await anyio.lowlevel.checkpoint()
+
+
+async def test_only_calls_are_taken() -> None:
+    """Other messages are refused, as a call and as a stream; at least one call runs at a time."""
+    with pytest.raises(ConfigurationError, match="max_concurrency must be at least 1"):
+        Toolkit([], max_concurrency=0)
+    async with ActorSystem("test") as system:
+        ref: Any = await system.spawn(Toolkit([add]))
+        with pytest.raises(ActorFailed, match="takes calls only"):
+            async with ref.stream("what?") as events:
+                await events.receive()
+
+
+async def test_an_actor_that_died_while_it_was_free_is_replaced() -> None:
+    """The next call gets a new one."""
+    async with ActorSystem("test") as system:
+        ref = await system.spawn(Toolkit([add]), name="kit")
+        await system["kit/add"].stop()
+        (outcome,) = (await ref(calls=[call("add", '{"a": 1, "b": 2}')]))["output"]["outcomes"]
+        assert outcome.content == "3"

@@ -64,27 +64,31 @@ class ToolFunction(Function):
         report: Callable[[object], None] = report_to_nobody,
     ) -> dict[str, str]:
         """Call the function; failures other than bad arguments are tried again, as often as the tool allows."""
-        deadline = self.context.deadline
+        tool = self._tool
+        context: ToolContext | None = None
         attempt = 1
         while True:
-            context = ToolContext(
-                call_id=call_id,
-                attempt=attempt,
-                idempotency_key=idempotency_key,
-                deadline=None if deadline == math.inf else deadline,
-                user_id=self.user_id,
-                session_id=self.session_id,
-                report=report,
-            )
+            # Most functions do not look at it, and the deadline of this message holds anyway.
+            if tool.arguments.injected or tool.isolate is not None or tool.signature.kind not in ("sync", "async"):
+                deadline = self.context.deadline
+                context = ToolContext(
+                    call_id=call_id,
+                    attempt=attempt,
+                    idempotency_key=idempotency_key,
+                    deadline=None if deadline == math.inf else deadline,
+                    user_id=self.user_id,
+                    session_id=self.session_id,
+                    report=report,
+                )
             try:
-                return self._output(await self._tool.call(values, context, processes=self._processes))
+                return self._output(await tool.call(values, context, processes=self._processes))
             except ToolCrashed:
-                if attempt > self._tool.retries:
+                if attempt > tool.retries:
                     raise
             except ToolError:  # the model is to do better, or there is no time left
                 raise
             except Exception:
-                if attempt > self._tool.retries:
+                if attempt > tool.retries:
                     raise
             attempt += 1
 

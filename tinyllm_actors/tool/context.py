@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ToolContext", "report_to_nobody"]
+__all__ = ["NO_CONTEXT", "ToolContext", "report_to_nobody"]
 
 
 def report_to_nobody(progress: object) -> None:
@@ -54,3 +54,7 @@ class ToolContext:
     def heard(self) -> bool:
         """Whether anybody reads what is reported, so that costly reports can be left out."""
         return self.report is not report_to_nobody
+
+
+NO_CONTEXT = ToolContext()
+"""The context of a call of which nothing is known."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, cast, overload
 
 from tinyllm_actors.errors import ConfigurationError
-from tinyllm_actors.tool.context import ToolContext
+from tinyllm_actors.tool.context import NO_CONTEXT, ToolContext
 from tinyllm_actors.tool.docstring import parse_docstring
 from tinyllm_actors.tool.execution import run_tool
 from tinyllm_actors.tool.explicit import ExplicitArguments, Validator
@@ -265,7 +265,7 @@ class Tool(Generic[P, R_co]):
             TypeError: the tool is a method, and not that of an instance.
             Exception: whatever the function raised.
         """
-        return await run_tool(self, arguments, context or ToolContext(), limiter, processes)
+        return await run_tool(self, arguments, context or NO_CONTEXT, limiter, processes)
 
     def render(self, value: object) -> str:
         """Return a result as the model will see it: text, cut to `max_result_chars`; never raises."""

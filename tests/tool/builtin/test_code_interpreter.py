@@ -46,7 +46,7 @@ async def test_code_runs_and_shows_its_last_value(monkeypatch: pytest.MonkeyPatc
     """What is printed, then the last line's value, or how it failed, with the place in the code; and no keys."""
     monkeypatch.setenv("SECRET_KEY", "sk-secret")
     program = "import os\nprint('SECRET_KEY' in os.environ, os.listdir('.'))\nx = 20\nx + 1"
-    assert await run(program) == "False []\n21\n"
+    assert await run(program) == "False []\n21"
     assert "[nothing was printed" in await run("x = 1")
     failed = await run("def f():\n    return 1 / 0\nprint('begin')\nf()")
     assert failed.startswith('begin\nTraceback (most recent call last):\n  File "<code>", line 4')
@@ -78,10 +78,10 @@ async def test_a_sandbox_keeps_code_in(held: tuple[str, ...], tmp_path: Path) ->
     target = tmp_path / "file"
     out = await run(f"open({str(target)!r}, 'w')", sandbox=required)
     assert "Read-only file system" in out
-    assert await run("open('own', 'w').write('x')", sandbox=required) == "1\n"
+    assert await run("open('own', 'w').write('x')", sandbox=required) == "1"
     assert "No such process" in await run(f"import os; os.kill({os.getpid()}, 0)", sandbox=required)
     child = "import subprocess\nsubprocess.Popen(['sleep', '54321'], start_new_session=True)\n'left'"
-    assert await run(child, sandbox=required) == "left\n"
+    assert await run(child, sandbox=required) == "left"
     assert not await to_thread.run_sync(_is_running, "54321")
 
 
@@ -104,12 +104,12 @@ async def test_without_a_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module(), "_warned", False)
     monkeypatch.setattr(module(), "sandbox_status", nothing)
     with structlog.testing.capture_logs() as logs:
-        assert await run("1") == "1\n"
-        assert await run("2") == "2\n"
+        assert await run("1") == "1"
+        assert await run("2") == "2"
     assert [log["event"] for log in logs] == [
         "code_interpreter runs without a sandbox: this system allows no namespaces"
     ]
-    assert await run("3", sandbox="off") == "3\n"
+    assert await run("3", sandbox="off") == "3"
     # A runner that finds no namespaces ends like this.
     with pytest.raises(ToolError, match="allows no sandbox"):
         await run(f"import sys; sys.exit({NO_SANDBOX})", sandbox="required")
@@ -149,7 +149,7 @@ async def test_in_a_toolkit() -> None:
     async with ActorSystem("test") as system:
         ref = await system.spawn(Toolkit([make_code_interpreter(sandbox="off")]))
         calls = [ToolRequest("a", "code_interpreter", '{"code": "6 * 7"}')]
-        assert (await ref(calls=calls))["output"]["outcomes"][0].content == "42\n"
+        assert (await ref(calls=calls))["output"]["outcomes"][0].content == "42"
     with pytest.raises(ToolError, match="100,001 characters"):
         await run("x" * 100_001)
 

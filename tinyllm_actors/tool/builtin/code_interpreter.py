@@ -152,7 +152,7 @@ def _told(status: int | str, output: str, limits: CodeLimits) -> str:
     if isinstance(status, str):
         note = notes[status]
     elif status == 0:
-        return output or "[nothing was printed; print what you want to see, or end with an expression]"
+        return output.rstrip() or "[nothing was printed; print what you want to see, or end with an expression]"
     else:
         note = ending(SIGNALLED - status if status > SIGNALLED else status)
     return f"{output.rstrip()}\n[{note}]".lstrip()
