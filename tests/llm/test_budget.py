@@ -167,6 +167,18 @@ def test_the_real_cost_counts() -> None:
     assert budget.used.usd == pytest.approx(0.5 + 0.018)
 
 
+def test_cached_tokens_cost_less() -> None:
+    """Tokens that the provider had at hand are booked at their price, never more of them than the prompt has."""
+    budget = Budget(max_usd=1.0)
+    price = Price(3.0, 15.0, cached_input=0.3)
+    take(budget, 1000, 0, price).settle(1000, 0, cached_tokens=900)
+    assert budget.used.usd == pytest.approx(0.0003 + 0.00027)
+    take(budget, 1000, 0, price).settle(1000, 0, cached_tokens=5000)
+    assert budget.used.usd == pytest.approx(0.00057 + 0.0003)
+    take(budget, 1000, 0, PRICE).settle(1000, 0, cached_tokens=900)  # whose price for them is that of the others
+    assert budget.used.usd == pytest.approx(0.00087 + 0.003)
+
+
 def test_more_than_was_reserved_is_booked_all_the_same() -> None:
     """The truth is booked when an estimate was too low, and the next call is refused."""
     budget = Budget(max_tokens=100)

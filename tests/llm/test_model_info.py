@@ -22,6 +22,7 @@ TABLE: dict[str, dict[str, Any]] = {
         "litellm_provider": "openai",
         "input_cost_per_token": 2.5e-06,
         "output_cost_per_token": 1e-05,
+        "cache_read_input_token_cost": 1.25e-06,
         "max_input_tokens": 1,
         "max_output_tokens": 2.0,
     },
@@ -51,7 +52,7 @@ def test_what_is_given_goes_first(litellm_table: None) -> None:
     """The caller's knowledge is completed, not replaced, by the tables."""
     given = {"openai/gpt-4o": ModelInfo(context_window=5)}
     assert find_model("openai/gpt-4o", given) == ModelInfo(
-        context_window=5, max_output=16_384, price=Price(2.5, 10.0), encoding="o200k_base"
+        context_window=5, max_output=16_384, price=Price(2.5, 10.0, 1.25), encoding="o200k_base"
     )
     assert find_model("acme/new", {"acme/new": ModelInfo(price=Price(1, 1))}).price == Price(1, 1)
     assert find_model("nobody/knows") == ModelInfo()
@@ -60,8 +61,8 @@ def test_what_is_given_goes_first(litellm_table: None) -> None:
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
-        ("openai/gpt-4o", ModelInfo(context_window=1, max_output=2, price=Price(2.5, 10.0))),
-        ("litellm/openai/gpt-4o-2024-08-06", ModelInfo(context_window=1, max_output=2, price=Price(2.5, 10.0))),
+        ("openai/gpt-4o", ModelInfo(context_window=1, max_output=2, price=Price(2.5, 10.0, 1.25))),
+        ("litellm/openai/gpt-4o-2024-08-06", ModelInfo(context_window=1, max_output=2, price=Price(2.5, 10.0, 1.25))),
         ("azure/gpt-4o", None),
         ("acme/big", ModelInfo(price=Price(1.0, 2.0))),
         ("acme/free", ModelInfo()),

@@ -249,11 +249,11 @@ class Budget:
                 room.append(affordable)
         return min(room, default=None)
 
-    def amount(self, prompt_tokens: int, output_tokens: int, price: Price | None, calls: int = 1) -> list[int]:
-        """Return what so much is in this budget's terms."""
+    def amount(self, prompt_tokens: int, output_tokens: int, price: Price | None, cached_tokens: int = 0) -> list[int]:
+        """Return what one call of so many tokens is in this budget's terms."""
         price = price or self.assumed_price
-        pico = 0 if price is None else price.cost(prompt_tokens, output_tokens)
-        return [prompt_tokens + output_tokens, pico, calls]
+        pico = 0 if price is None else price.cost(prompt_tokens, output_tokens, cached_tokens)
+        return [prompt_tokens + output_tokens, pico, 1]
 
     def shortfall(self, amount: Sequence[int]) -> Shortfall | None:
         """Return why `amount` does not fit, or None if it does."""

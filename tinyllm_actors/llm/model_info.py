@@ -131,8 +131,16 @@ def _from_litellm(entry: Mapping[str, Any]) -> ModelInfo:
     return ModelInfo(
         context_window=_size(entry.get("max_input_tokens")),
         max_output=_size(entry.get("max_output_tokens")),
-        price=Price(float(prices[0] or 0) * 1e6, float(prices[1] or 0) * 1e6) if known and not free else None,
+        price=_price(*prices, entry.get("cache_read_input_token_cost")) if known and not free else None,
     )
+
+
+def _price(inward: Any, outward: Any, cached: Any) -> Price:
+    """Return litellm's dollars a token as ours a million, without the dust of the multiplication."""
+    million = [
+        round(float(each) * 1e6, 9) if isinstance(each, int | float) else None for each in (inward, outward, cached)
+    ]
+    return Price(million[0] or 0.0, million[1] or 0.0, million[2])
 
 
 def _size(value: object) -> int | None:

@@ -32,12 +32,15 @@ class Price:
     ```python
     >>> Price(3.0, 15.0).usd(2_000, 1_000)  # 2,000 tokens in, 1,000 out
     0.021
+    >>> Price(3.0, 15.0, cached_input=0.3).usd(2_000, 1_000, cached_tokens=1_000)
+    0.0183
 
     ```
 
     Args:
         input: US dollars for a million tokens of the prompt.
         output: US dollars for a million tokens of the answer.
+        cached_input: the same for tokens of the prompt that the provider had at hand; None for `input`.
 
     Raises:
         ValueError: a price is negative or not finite.
@@ -45,19 +48,24 @@ class Price:
 
     input: float
     output: float
+    cached_input: float | None = None
 
     def __post_init__(self) -> None:
-        if not (0 <= self.input < math.inf and 0 <= self.output < math.inf):
-            raise ValueError(f"a price is 0 or more dollars a million tokens, got {self.input!r} and {self.output!r}")
+        for price in (self.input, self.output, self.cached_input or 0.0):
+            if not 0 <= price < math.inf:
+                raise ValueError(f"a price is 0 or more dollars a million tokens, got {price!r} in {self!r}")
 
-    def cost(self, prompt_tokens: int, completion_tokens: int) -> int:
-        """Return the cost of one call, in pico-dollars, rounded up."""
+    def cost(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> int:
+        """Return the cost of one call, in pico-dollars, rounded up; `cached_tokens` are part of the prompt's."""
         # A dollar a million tokens is 10⁶ pico-dollars a token.
-        return math.ceil(prompt_tokens * self.input * 1e6) + math.ceil(completion_tokens * self.output * 1e6)
+        pico = math.ceil(prompt_tokens * self.input * 1e6) + math.ceil(completion_tokens * self.output * 1e6)
+        if cached_tokens and self.cached_input is not None:
+            pico -= int(min(cached_tokens, prompt_tokens) * (self.input - self.cached_input) * 1e6)
+        return pico
 
-    def usd(self, prompt_tokens: int, completion_tokens: int) -> float:
+    def usd(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> float:
         """Return the cost of one call, in dollars."""
-        return self.cost(prompt_tokens, completion_tokens) / PICO
+        return self.cost(prompt_tokens, completion_tokens, cached_tokens) / PICO
 
     def output_for(self, pico: int, prompt_tokens: int) -> int | None:
         """Return how many tokens of answer `pico` pico-dollars buy after the prompt; None if answers cost nothing.

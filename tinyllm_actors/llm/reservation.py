@@ -77,19 +77,22 @@ class Reservation:
         self._held = held
         self.estimate = estimate
 
-    def settle(self, prompt_tokens: int, completion_tokens: int, cost: float | None = None) -> list[BudgetNotice]:
+    def settle(
+        self, prompt_tokens: int, completion_tokens: int, cost: float | None = None, cached_tokens: int = 0
+    ) -> list[BudgetNotice]:
         """Book what the call used and free the rest; return what there is to tell.
 
         Args:
             prompt_tokens: of the prompt.
             completion_tokens: of the answer.
             cost: in dollars, if the provider said; else it is computed from the price, if that is known.
+            cached_tokens: how many of the prompt's the provider had at hand.
         """
         price = self.estimate.price
         notices: list[BudgetNotice] = []
         held, self._held = self._held, []
         for budget, amount in held:
-            real = budget.amount(prompt_tokens, completion_tokens, price)
+            real = budget.amount(prompt_tokens, completion_tokens, price, cached_tokens)
             if cost is not None:
                 real[1] = to_pico(cost)
             unpriced = cost is None and price is None and budget.assumed_price is None

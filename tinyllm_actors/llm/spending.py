@@ -153,11 +153,12 @@ def settle_completion(reservation: Reservation, completion: Completion, system: 
         calls = completion.message.tool_calls
         said = estimate_tokens(text + "".join(call.name + call.arguments for call in calls))
         prompt, completed, cost = reservation.estimate.prompt_tokens, said, None if usage is None else usage.cost
+        cached = 0
     else:
         # Thinking may be in the total only.
         completed = max(usage.completion_tokens, usage.total_tokens - usage.prompt_tokens)
-        prompt, cost = usage.prompt_tokens, usage.cost
-    _tell(reservation, prompt, completed, cost, system)
+        prompt, cost, cached = usage.prompt_tokens, usage.cost, usage.cached_tokens
+    _tell(reservation, system, prompt, completed, cost, cached)
 
 
 def settle_failure(reservation: Reservation, error: BaseException, delivered: str, system: ActorSystem) -> None:
@@ -172,13 +173,20 @@ def settle_failure(reservation: Reservation, error: BaseException, delivered: st
     if isinstance(error, ModelError):
         delivered = delivered or error.partial
         if isinstance(error, _UNPAID) and not error.output_started:
-            _tell(reservation, 0, 0, None, system)
+            _tell(reservation, system, 0, 0)
             return
-    _tell(reservation, reservation.estimate.prompt_tokens, estimate_tokens(delivered), None, system)
+    _tell(reservation, system, reservation.estimate.prompt_tokens, estimate_tokens(delivered))
 
 
-def _tell(reservation: Reservation, prompt: int, completed: int, cost: float | None, system: ActorSystem) -> None:
-    for notice in reservation.settle(prompt, completed, cost):
+def _tell(
+    reservation: Reservation,
+    system: ActorSystem,
+    prompt: int,
+    completed: int,
+    cost: float | None = None,
+    cached: int = 0,
+) -> None:
+    for notice in reservation.settle(prompt, completed, cost, cached):
         import structlog  # the actor system has imported it by now
 
         system.events_stream.publish(notice)
