@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from tinyllm_actors.errors import ConfigurationError, RequestRejected, StreamInterrupted
 from tinyllm_actors.integrations.local_model import LocalModel
+from tinyllm_actors.llm import MaxTokensStrategy, ModelChoice
+from tinyllm_actors.llm.max_tokens import Sizing
 from tinyllm_actors.llm.messages import (
     AssistantMessage,
     FunctionCall,
@@ -26,6 +28,7 @@ from tinyllm_actors.llm.model import (
     TextDelta,
     ToolSchema,
 )
+from tinyllm_actors.llm.route import Route
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -83,6 +86,25 @@ def called(asked: str) -> AssistantMessage:
 def result(content: str) -> ToolMessage:
     """Return what came of that call."""
     return ToolMessage("1", content, "get_user_property")
+
+
+@pytest.mark.parametrize("tools", [[], [PROPERTY]])
+async def test_tokens_are_counted_as_they_are_charged(model: LocalModel, tools: list[ToolSchema]) -> None:
+    """The count of a prompt, with what the shim for tools adds to it, is what llama.cpp says that it read."""
+    request = ask(BIRTHDAY, tools=tools, options={"max_tokens": 200})
+    counted = await model.count_tokens(request)
+    usage = (await model.complete(request)).usage
+    assert usage is not None
+    assert (counted.count, counted.exact) == (usage.prompt_tokens, True)
+    assert model.context_window == 4096
+
+
+async def test_sizes_and_counts_of_the_model_itself_are_used(model: LocalModel) -> None:
+    """`MaxTokensStrategy.MAX` leaves an answer exactly what the context of this model leaves."""
+    request = ask(NAME)
+    route = Route(cast("Any", None), ModelChoice(model), None)
+    sized = await route.sized(request, Sizing(MaxTokensStrategy.MAX), model)
+    assert sized.options == {"max_tokens": 4096 - (await model.count_tokens(request)).count}
 
 
 async def converse(model: LocalModel, question: str) -> tuple[list[str], str]:

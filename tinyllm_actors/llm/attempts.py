@@ -187,7 +187,7 @@ class Attempts:
         patience = min(self._setup.patience.idle_timeout, deadline)
         request = self._request if self._ladder is None else self._ladder.prepare(self._request, model)
         if self._setup.sizing is not None:
-            request = await self._route.sized(request, self._setup.sizing)
+            request = await self._route.sized(request, self._setup.sizing, model)
         reservation: Reservation | None = None
         permit: Permit | None = None
         watch: Watch | None = None

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from tinyllm_actors.llm.tokens import TokenCount
+
 __all__ = [
     "Capabilities",
     "ChatModel",
@@ -211,10 +213,12 @@ class ChatModel(abc.ABC):
     Attributes:
         name: what is logged, traced and written into errors, such as `"openai/gpt-4o-mini"`.
         capabilities: what the model can do by itself.
+        context_window: tokens of prompt and answer together, where the adapter knows; None if not.
     """
 
     name: str
     capabilities: Capabilities = Capabilities()
+    context_window: int | None = None
 
     async def open(self) -> None:  # noqa: B027 - nothing to do is a good default
         """Get ready for calls (start a server, check credentials). Idempotent; a closed model can be opened again.
@@ -233,6 +237,14 @@ class ChatModel(abc.ABC):
             ModelError: the model is lost; `open()` may bring it back.
         """
         await anyio.sleep_forever()
+
+    async def count_tokens(self, request: ChatRequest) -> TokenCount | None:
+        """Return how many tokens the prompt of `request` has for this very model; None if it cannot tell.
+
+        Raises:
+            ModelError: it could, and did not.
+        """
+        return None
 
     @abc.abstractmethod
     async def complete(self, request: ChatRequest) -> Completion:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.kernel import ActorRef, ActorSystem
     from tinyllm_actors.llm.limits import ModelChoice
     from tinyllm_actors.llm.max_tokens import Sizing
-    from tinyllm_actors.llm.model import ChatRequest
+    from tinyllm_actors.llm.model import ChatModel, ChatRequest
     from tinyllm_actors.llm.provider import Lease
 
 __all__ = ["Route"]
@@ -87,8 +87,13 @@ class Route:
             self._info = found
         return self._info
 
-    async def sized(self, request: ChatRequest, sizing: Sizing) -> ChatRequest:
+    async def sized(self, request: ChatRequest, sizing: Sizing, model: ChatModel) -> ChatRequest:
         """Return the request with a limit for the answer, if neither it nor the model's options have one.
+
+        Args:
+            request: the request.
+            sizing: how long answers may be.
+            model: the model, which may know its own size and count its own tokens.
 
         Raises:
             ContextWindowExceeded: the prompt is known to fill the model's context.
@@ -98,7 +103,11 @@ class Route:
         if isinstance(sizing.rule, int):
             return replace(request, options=limited_to(sizing.rule, self.name, request.options))
         info = await self.info(with_price=False)
-        # In a thread: the first count reads the tokenizer's table, and a long history takes some milliseconds.
-        prompt = await anyio.to_thread.run_sync(count_request, request, self.name, self._known_models)
+        if info.context_window is None and model.context_window is not None:
+            info = replace(info, context_window=model.context_window)
+        prompt = await model.count_tokens(request)
+        if prompt is None:
+            # In a thread: the first count reads the tokenizer's table, and a long history takes some milliseconds.
+            prompt = await anyio.to_thread.run_sync(count_request, request, self.name, self._known_models)
         tokens = max_tokens_for(sizing.rule, prompt, info, expected_io_ratio=sizing.expected_io_ratio, name=self.name)
         return request if tokens is None else replace(request, options=limited_to(tokens, self.name, request.options))

@@ -15,11 +15,13 @@ from tinyllm_actors.errors import ConfigurationError, ModelError, ModelUnavailab
 from tinyllm_actors.integrations.local_model.choice import choice_schema, instruction, offered
 from tinyllm_actors.integrations.local_model.chosen import chosen
 from tinyllm_actors.integrations.local_model.conversation import read_conversation
+from tinyllm_actors.integrations.local_model.counting import Counter
 from tinyllm_actors.integrations.local_model.examples import INSTRUCTION, examples
 from tinyllm_actors.integrations.local_model.process import ServerProcess
 from tinyllm_actors.integrations.local_model.weights import available, find_runtime, find_weights, packaged_weights
 from tinyllm_actors.integrations.openai_compatible import OpenAICompatibleModel
 from tinyllm_actors.llm.model import Capabilities, ChatModel, ChatRequest, Completed
+from tinyllm_actors.llm.tokens import TokenCount
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -106,6 +108,7 @@ class LocalModel(ChatModel):
             if not seconds > 0:
                 raise ConfigurationError(f"{label} must be more than 0 seconds, not {seconds!r}")
         self.name = f"local/{name}"
+        self.context_window = context // slots
         self._given = weights
         self._context = context
         self._slots = slots
@@ -120,6 +123,7 @@ class LocalModel(ChatModel):
         self._on_progress = on_progress or _tell_nobody
         self._server: ServerProcess | None = None
         self._client: OpenAICompatibleModel | None = None
+        self._counter: Counter | None = None
         self._is_tiny = False
         self._opening = anyio.Lock()
 
@@ -166,6 +170,7 @@ class LocalModel(ChatModel):
         server = await ServerProcess.start(
             self.name, settings, timeout=self._start_timeout, on_progress=self._on_progress
         )
+        counter = Counter(server.address, key, self.name, self._idle_timeout)
         try:
             client = OpenAICompatibleModel(
                 weights.stem,
@@ -179,10 +184,11 @@ class LocalModel(ChatModel):
             )
             client.name = self.name
             await client.open()
+            await counter.open()
         except BaseException:
             await server.stop()
             raise
-        self._server, self._client = server, client
+        self._server, self._client, self._counter = server, client, counter
         self._on_progress(f"ready after {anyio.current_time() - began:.1f} s")
 
     async def aclose(self) -> None:
@@ -190,12 +196,14 @@ class LocalModel(ChatModel):
 
         An `open()` that is under way in another task is for that one to cancel.
         """
-        server, client = self._server, self._client
-        self._server = self._client = None
+        server, client, counter = self._server, self._client, self._counter
+        self._server = self._client = self._counter = None
         with anyio.CancelScope(shield=True):
             try:
                 if client is not None:
                     await client.aclose()
+                if counter is not None:
+                    await counter.aclose()
             finally:
                 if server is not None:
                     await server.stop()
@@ -238,15 +246,10 @@ class LocalModel(ChatModel):
         """
         server, client = self._opened()
         conversation = read_conversation(request.messages, self.name)
-        rounds = self._tool_rounds if self._tool_rounds is not None else (1 if self._is_tiny else _ROUNDS)
-        tools, may_answer = offered(request.tools, request.tool_choice)
         plain = self._plain(request, conversation)
-        if tools and (conversation.rounds < rounds or not may_answer):
-            choose = ChatRequest(
-                messages=conversation.messages(instruction(tools, request.response_schema, may_answer=may_answer)),
-                response_schema=choice_schema(tools, request.response_schema, may_answer=may_answer),
-                options=_options(request),
-            )
+        choose = self._choose(request, conversation)
+        if choose is not None:
+            _, may_answer = offered(request.tools, request.tool_choice)
             repeated = conversation.calls if may_answer else set[tuple[str, str]]()
             async with (
                 client.stream(choose) as said,
@@ -257,6 +260,30 @@ class LocalModel(ChatModel):
         else:
             async with client.stream(plain) as said, aclosing(self._explained(server, said)) as explained:
                 yield explained
+
+    async def count_tokens(self, request: ChatRequest) -> TokenCount:
+        """Return how many tokens the prompt has that is made of `request`, tools and all; always exact.
+
+        Raises:
+            ModelError: llama.cpp does not answer.
+        """
+        self._opened()
+        assert self._counter is not None
+        conversation = read_conversation(request.messages, self.name)
+        sent = self._choose(request, conversation) or self._plain(request, conversation)
+        return TokenCount(await self._counter.count(sent.messages), exact=True)
+
+    def _choose(self, request: ChatRequest, conversation: Conversation) -> ChatRequest | None:
+        """Return the request for a tool call or an answer, if there are tools that may still be asked for."""
+        rounds = self._tool_rounds if self._tool_rounds is not None else (1 if self._is_tiny else _ROUNDS)
+        tools, may_answer = offered(request.tools, request.tool_choice)
+        if not tools or (conversation.rounds >= rounds and may_answer):
+            return None
+        return ChatRequest(
+            messages=conversation.messages(instruction(tools, request.response_schema, may_answer=may_answer)),
+            response_schema=choice_schema(tools, request.response_schema, may_answer=may_answer),
+            options=_options(request),
+        )
 
     def _plain(self, request: ChatRequest, conversation: Conversation) -> ChatRequest:
         """Return the request for an answer, without tools to choose from."""
