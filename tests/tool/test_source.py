@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from tinyllm_actors import Actor, ActorRef, ActorSystem, Agent, Tool, Toolkit, tool
+from tinyllm_actors.agent import AgentRef, ApprovalRequested
 from tinyllm_actors.errors import StartFailed
 from tinyllm_actors.function import FunctionRef
 from tinyllm_actors.testing import ScriptedModel, text, tool_call
@@ -116,3 +117,16 @@ async def test_an_agent_shows_its_model_the_tools_of_the_moment() -> None:
         assert changed.is_set()
         shown = [[schema.name for schema in request.tools] for request in model.requests]
         assert shown == [["change", "a"], ["change", "b"], ["change", "b"]]
+
+
+async def test_a_person_is_asked_about_a_tool_of_a_source() -> None:
+    """A tool that needs approval is asked about, wherever it comes from."""
+    async with ActorSystem("test") as system:
+        shelf = await system.spawn(Shelf, make("pay", "paid").with_options(requires_approval=True))
+        model = ScriptedModel([tool_call("pay"), text("fine")])
+        agent: AgentRef = await system.spawn(Agent.spec(model=model, tools=[Source(shelf)]))
+        async with agent.stream(content="go") as events:
+            async for event in events:
+                if isinstance(event, ApprovalRequested):
+                    await agent.approve(event.request.call_id)
+        assert "paid" in str(model.requests[-1].messages[-1])

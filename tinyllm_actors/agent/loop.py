@@ -217,6 +217,7 @@ class Loop:
         parts.move(AgentStep.CALL_TOOLS)
         plan, self._plan = self._plan, None
         if plan is None:  # the run goes on after a crash
+            await parts.refresh()
             plan = self._plan_calls(turn, step.calls)
             if parts.journal is not None:
                 await parts.journal.intended(plan.intents)

@@ -94,9 +94,15 @@ class Parts:
 
     async def schemas(self) -> list[ToolSchema]:
         """Return what the model is told of the tools there are now, and of who may go on."""
-        if self.toolkit_ref is not None and self.toolkit.sources:  # whose tools may have changed
-            self._schemas = self._describe(await self.toolkit_ref.ask(ListTools()))
+        await self.refresh()
         return self._schemas
+
+    async def refresh(self) -> None:
+        """Learn which tools there are now, where they may change."""
+        if self.toolkit_ref is not None and self.toolkit.sources:
+            tools: list[Tool[..., Any]] = await self.toolkit_ref.ask(ListTools())
+            self.toolkit = self.toolkit.with_tools(tools)
+            self._schemas = self._describe(tools)
 
     def _describe(self, tools: Iterable[Tool[..., Any]]) -> list[ToolSchema]:
         described = [ToolSchema(tool.name, tool.description, tool.parameters, tool.strict) for tool in tools]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
@@ -65,6 +66,12 @@ class Toolkit:
                 if tool.name in self.tools:
                     raise ConfigurationError(f"two tools are called {tool.name!r}; give one another name with name=")
                 self.tools[tool.name] = tool
+
+    def with_tools(self, tools: Iterable[Tool[..., Any]]) -> Toolkit:
+        """Return the same toolkit with the tools of the moment, as its actor answers `ListTools`, in it."""
+        now = copy(self)
+        now.tools = {tool.name: tool for tool in tools}
+        return now
 
     def spec(self) -> ChildSpec:
         """Return how to make the actor that runs these tools."""

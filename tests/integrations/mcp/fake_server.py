@@ -5,6 +5,7 @@ python fake_server.py [MODE]; without a mode it behaves.
 
 import json
 import os
+import subprocess
 import sys
 import time
 from typing import Any
@@ -26,6 +27,7 @@ TOOLS: dict[str, dict[str, Any]] = {
         "lie",
         "deafen",
         "freeze",
+        "fork",
     ]
 }
 cancelled: list[Any] = []
@@ -51,7 +53,7 @@ def definition(name: str) -> dict[str, Any]:
     return tool
 
 
-def run_tool(params: dict[str, Any], token: Any) -> dict[str, Any] | None:
+def run_tool(params: dict[str, Any], token: Any) -> dict[str, Any] | None:  # noqa: C901 - a list of cases
     """Return the result of a tool; None to answer never."""
     name, text = params["name"], params.get("arguments", {}).get("text", "")
     content: list[dict[str, Any]] = [{"type": "text", "text": text}]
@@ -79,6 +81,8 @@ def run_tool(params: dict[str, Any], token: Any) -> dict[str, Any] | None:
         send({"method": "notifications/tools/list_changed"})
     elif name == "freeze":
         time.sleep(3600)
+    elif name == "fork":
+        content[0]["text"] = str(subprocess.Popen(["sleep", "3600"]).pid)
     elif name == "deafen":
         os.close(0)
         deaf.append(True)

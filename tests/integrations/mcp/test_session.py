@@ -200,7 +200,7 @@ async def test_tools_that_cannot_be_used_are_left_out() -> None:
     """A tool whose schema is far too long, or whose name is taken, is logged; the others are there."""
     with structlog.testing.capture_logs() as lines:
         async with session_with(fake("odd")) as (_, session):
-            assert len(await session.tools()) == 13
+            assert len(await session.tools()) == 14
     assert [line["tool"] for line in lines if line["event"] == "tool left out"] == ["blob_all", "long"]
 
 
@@ -297,6 +297,23 @@ async def test_a_server_that_does_not_want_to_end_is_killed() -> None:
     """Neither the end of its input nor SIGTERM moves it; nothing of it is left."""
     async with session_with(fake("stubborn")) as (_, session):
         assert await said(session, "echo", "hello") == "hello"
+
+
+def _runs(pid: str) -> bool:
+    try:
+        return " Z " not in Path("/proc", pid, "stat").read_text()  # a zombie has ended, and waits to be noticed
+    except FileNotFoundError:
+        return False
+
+
+async def test_what_a_server_started_ends_with_it() -> None:
+    """A process that the server leaves behind is killed too."""
+    async with session_with(fake()) as (_, session):
+        pid = await said(session, "fork")
+        assert _runs(pid)
+    with anyio.fail_after(5):
+        while _runs(pid):  # noqa: ASYNC110 - it is no child of this process
+            await anyio.sleep(0.01)
 
 
 async def test_errors_of_requests() -> None:
