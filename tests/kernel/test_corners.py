@@ -1,5 +1,7 @@
 """Promises at the edges: what the rules say of mistakes, of bad moments, and of what seldom happens."""
 
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import io

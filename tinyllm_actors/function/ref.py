@@ -54,8 +54,9 @@ class FunctionRef(ActorRef):
         except ActorError as error:
             return failure(error, state="DELIVERY")
 
+    # `message` is by position only: a Function may have an argument of that name.
     def stream(
-        self, message: object = None, *, timeout: float | None = None, buffer: int = 64, **arguments: Any
+        self, message: object = None, /, *, timeout: float | None = None, buffer: int = 64, **arguments: Any
     ) -> StreamRequest[Any]:
         """Open the answer as a stream: `async with ref.stream(content="…") as events: …`.
 

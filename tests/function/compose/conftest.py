@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
-import pydantic.type_adapter  # noqa: F401 - else the first test that validates would import it inside of its event loop
 import pytest
 
 from tinyllm_actors import Function, FunctionStream
