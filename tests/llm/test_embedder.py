@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -10,7 +11,16 @@ import anyio.lowlevel
 import pytest
 
 from tinyllm_actors import ActorSystem, Backoff, errors
-from tinyllm_actors.llm import Embedder, EmbeddingModel, Embeddings, Usage
+from tinyllm_actors.llm import (
+    Budget,
+    Embedder,
+    EmbeddingModel,
+    Embeddings,
+    Limits,
+    ModelInfo,
+    Price,
+    Usage,
+)
 from tinyllm_actors.testing import HashEmbeddings
 from tinyllm_actors.testing.embeddings import hash_vector
 
@@ -248,6 +258,93 @@ async def test_a_name_finds_its_adapter() -> None:
             await system.spawn(Embedder, "nonsense")
         with pytest.raises(errors.StartFailed, match="max_batch must be at least 1"):
             await system.spawn(Embedder, "local", model_options={"max_batch": 0})
+
+
+async def test_callers_of_one_model_share_its_limits() -> None:
+    """Two Embedders of one model are held to its limits together, and a call too many is told so."""
+    model = Model()
+    limits = Limits(max_concurrency=1, requests_per_minute=6)
+    async with ActorSystem("test") as system:
+        refs = [await embedder(system, model, limits=limits, max_batch=1) for _ in range(2)]
+
+        async def ask(ref: FunctionRef, name: str) -> None:
+            assert (await ref(texts=[f"{name} {number}" for number in range(3)]))["status"] == "success"
+
+        async with anyio.create_task_group() as tasks:
+            for ref, name in zip(refs, "ab", strict=True):
+                tasks.start_soon(ask, ref, name)
+        assert (model.most, len(model.calls)) == (1, 6)
+        result: Any = await refs[0].within(5)(texts=["one more"])
+    assert result["error"]["type"] == "ProviderBusy"
+    assert len(model.calls) == 6
+
+
+async def test_after_a_429_all_callers_wait_once() -> None:
+    """While the provider asks for patience nobody else calls it; then all do."""
+    clock: list[float] = []
+
+    def play(number: int, _: list[str]) -> Any:
+        clock.append(anyio.current_time())
+        return errors.RateLimited("429", retry_after=0.05) if number == 1 else None
+
+    model = Model(play)
+    async with ActorSystem("test") as system:
+        refs = [await embedder(system, model, max_retries=1) for _ in range(2)]
+        async with anyio.create_task_group() as tasks:
+
+            async def first() -> None:
+                assert (await refs[0](texts=["one"]))["status"] == "success"
+
+            tasks.start_soon(first)
+            while not clock:
+                await anyio.lowlevel.checkpoint()
+            for _ in range(5):
+                await anyio.lowlevel.checkpoint()
+            assert (await refs[1](texts=["two"]))["status"] == "success"
+    assert len(clock) == 3
+    assert min(clock[1:]) - clock[0] >= 0.05
+
+
+async def test_embeddings_count_in_the_budget() -> None:
+    """What is sent is reserved before and booked after; what does not fit is not sent, what failed is not paid."""
+    model = Model(lambda number, _: errors.AuthenticationFailed("401") if number == 1 else None)
+    with Budget(max_tokens=1_000).active() as budget:
+        async with ActorSystem("test") as system:
+            ref = await embedder(system, model)
+            await ref(texts=["one"])
+            assert (budget.used.tokens, budget.reserved.tokens) == (0, 0)
+            await ref(texts=["two", "three"])
+            assert (budget.used.tokens, budget.used.usd) == (2, 0.5)
+            result: Any = await ref(texts=["four " * 2_000])
+    assert result["error"]["type"] == "BudgetExceeded"
+    assert budget.reserved.tokens == 0
+    assert model.calls == [["one"], ["two", "three"]]
+
+
+async def test_a_budget_in_dollars_needs_a_price() -> None:
+    """Without a price nothing is sent; the user's own is taken."""
+    for known, status in (({}, "error"), ({"test/model": ModelInfo(price=Price(1.0, 0.0))}, "success")):
+        async with ActorSystem("test") as system:
+            ref = await embedder(system, Model(), budget=Budget(max_usd=1.0), known_models=known)
+            result: Any = await ref(texts=["one"])
+        assert result["status"] == status
+        assert status == "success" or result["error"]["type"] == "UnknownPrice"
+
+
+async def test_a_call_that_its_caller_left_frees_what_it_held() -> None:
+    """Cancelled in the middle of a request, it leaves no reservation, and the next call goes through."""
+    model = Model(lambda number, _: "hang" if number == 1 else None)
+    budget = Budget(max_tokens=100)
+    async with ActorSystem("test") as system:
+        ref = await embedder(system, model, budget=budget, limits=Limits(max_concurrency=1))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(ref, texts=["one"]))
+            while not model.running:
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+        with anyio.fail_after(5):
+            assert (await ref(texts=["two"]))["status"] == "success"
+    assert (model.running, budget.reserved.tokens) == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.to_thread
 
-from tinyllm_actors.errors import ContextWindowExceeded, MalformedResponse, ModelError, ModelTimeout
+from tinyllm_actors.errors import ContextWindowExceeded, MalformedResponse
 from tinyllm_actors.function import Function
 from tinyllm_actors.kernel import Backoff
 from tinyllm_actors.llm.batching import batches
+from tinyllm_actors.llm.budget import active_budgets, chain
 from tinyllm_actors.llm.embedding import Embeddings, checked_texts, unit
-from tinyllm_actors.llm.embedding_provider import open_embedding_provider
+from tinyllm_actors.llm.embedding_attempts import BatchSetup, embed_with_retries
+from tinyllm_actors.llm.embedding_provider import lease_embeddings, open_embedding_provider
 from tinyllm_actors.llm.model import Usage
-from tinyllm_actors.llm.provider import LEASE
+from tinyllm_actors.llm.model_info import find_model
 from tinyllm_actors.llm.vector_cache import VectorCache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from tinyllm_actors.kernel import ActorRef
+    from tinyllm_actors.llm.budget import Budget
     from tinyllm_actors.llm.embedding import EmbeddingModel, Vector
+    from tinyllm_actors.llm.embedding_provider import EmbeddingLease
+    from tinyllm_actors.llm.limits import Limits
+    from tinyllm_actors.llm.model_info import ModelInfo
+    from tinyllm_actors.llm.price import Price
 
 __all__ = ["Embedder"]
 
@@ -62,7 +69,10 @@ class Embedder(Function):
         max_concurrency: requests under way at once for one call.
         cache_bytes: memory for vectors of texts that may come again, in bytes; 0 keeps none. One of 1,536 dimensions
             takes 6.4 KB.
-        normalize: give each vector the length 1, where the model does not promise it.
+        normalize: give each vector the length 1.
+        limits: what all callers of this model may do together; see `Limits`. After a 429 all of them wait, once.
+        budget: what its calls may use, in addition to the budgets that are active where it is called.
+        known_models: prices of models that the library does not know, or knows differently, by name.
         request_timeout: seconds that one request may take.
         max_retries: how often a request is tried again.
         backoff: how long to wait before each retry, unless the provider says.
@@ -83,6 +93,9 @@ class Embedder(Function):
         max_concurrency: int = 4,
         cache_bytes: int = 64 * 1024 * 1024,
         normalize: bool = False,
+        limits: Limits | None = None,
+        budget: Budget | None = None,
+        known_models: Mapping[str, ModelInfo] | None = None,
         request_timeout: float = 60.0,
         max_retries: int = 3,
         backoff: Backoff | None = None,
@@ -110,6 +123,9 @@ class Embedder(Function):
         self._max_text_characters = max_text_characters
         self._max_concurrency = max_concurrency
         self._normalize = normalize
+        self._limits = limits
+        self._budget = budget
+        self._known_models = known_models
         self._request_timeout = request_timeout
         self._max_retries = max_retries
         self._backoff = backoff or Backoff(0.5, 30.0, jitter=0.25)
@@ -119,17 +135,19 @@ class Embedder(Function):
 
     async def started(self) -> None:
         """Find the model's provider, and open the model if nobody has."""
-        self._provider = await open_embedding_provider(self.context.system, self._model, self._model_options)
+        self._provider = await open_embedding_provider(
+            self.context.system, self._model, self._model_options, self._limits
+        )
         await self._lease()
         await super().started()
 
-    async def _lease(self) -> EmbeddingModel:
+    async def _lease(self) -> EmbeddingLease:
         assert self._provider is not None
-        return await self._provider.ask(LEASE)
+        return await lease_embeddings(self._provider)
 
     async def run(self, texts: Sequence[str]) -> dict[str, Embeddings]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return one vector for each text."""
-        model = await self._lease()
+        model, _ = await self._lease()
         asked = self._checked(texts, model)
         vectors: dict[str, Vector] = {}
         wanted: list[str] = []
@@ -140,7 +158,8 @@ class Embedder(Function):
                 vectors[text] = known
         usages: list[Usage | None] = []
         names: list[str] = [model.name]
-        await self._fetch(wanted, min(self._max_batch, model.max_batch), vectors, usages, names)
+        if wanted:
+            await self._fetch(wanted, model, vectors, usages, names)
         # A text that occurs twice has two vectors: what a caller does to one must not change the other.
         rows = [vectors[text][:] for text in asked]
         return {"embeddings": Embeddings(rows, names[-1], _total(usages))}
@@ -159,7 +178,7 @@ class Embedder(Function):
     async def _fetch(
         self,
         texts: list[str],
-        max_batch: int,
+        model: EmbeddingModel,
         vectors: dict[str, Vector],
         usages: list[Usage | None],
         names: list[str],
@@ -170,17 +189,18 @@ class Embedder(Function):
             ModelError: a batch failed for good; the first that did. What the others brought is in the cache.
         """
         failures: list[Exception] = []
+        max_batch = min(self._max_batch, model.max_batch)
+        setup = await self._setup(model)
         work = batches(texts, max_texts=max_batch, max_characters=self._max_batch_characters)
 
         async def lane(work: Iterator[list[str]]) -> None:
             for batch in work:
                 try:
-                    answer = await self._with_retries(batch)
+                    answer = await self._embed(batch, setup)
                 except Exception as error:
                     failures.append(error)
                     tasks.cancel_scope.cancel()
                     return
-                self._dimensions = answer.dimensions
                 for text, vector in zip(batch, answer.vectors, strict=True):
                     vectors[text] = vector
                     self._cache.put(text, vector)
@@ -188,47 +208,40 @@ class Embedder(Function):
                 names.append(answer.model)
 
         async with anyio.create_task_group() as tasks:
-            for _ in range(min(self._max_concurrency, -(-len(texts) // max_batch) or 1)):
+            for _ in range(min(self._max_concurrency, len(texts))):
                 tasks.start_soon(lane, work)
         if failures:
             raise failures[0]
 
-    async def _with_retries(self, batch: list[str]) -> Embeddings:
-        attempt = 0
-        while True:
-            model = await self._lease()
-            try:
-                answer = await self._once(model, batch)
-            except ModelError as error:
-                if not error.retryable or attempt >= self._max_retries:
-                    raise
-                delay = max(self._backoff.delay(attempt, random.random()), error.retry_after or 0.0)
-                if delay >= self.context.remaining():
-                    raise
-            else:
-                if self._normalize and not model.unit_length:
-                    return Embeddings([unit(vector) for vector in answer.vectors], answer.model, answer.usage)
-                return answer
-            attempt += 1
-            await anyio.sleep(delay)
+    async def _embed(self, batch: list[str], setup: BatchSetup) -> Embeddings:
+        answer = await embed_with_retries(batch, setup)
+        if self._dimensions not in (None, answer.dimensions):
+            raise MalformedResponse(
+                f"{answer.model}: the vectors have {answer.dimensions} dimensions now, and had {self._dimensions} "
+                "before; they cannot be compared",
+                retryable=False,
+                model=answer.model,
+            )
+        self._dimensions = answer.dimensions
+        if self._normalize:
+            return Embeddings([unit(vector) for vector in answer.vectors], answer.model, answer.usage)
+        return answer
 
-    async def _once(self, model: EmbeddingModel, batch: list[str]) -> Embeddings:
-        remaining = self.context.remaining()
-        # A little before the caller's deadline, so that the caller still hears what was the matter.
-        patience = min(self._request_timeout, remaining - min(0.5, remaining * 0.1))
-        with anyio.move_on_after(patience):
-            answer = await model.embed(batch)
-            if self._dimensions not in (None, answer.dimensions):
-                raise MalformedResponse(
-                    f"{model.name}: the vectors have {answer.dimensions} dimensions now, and had {self._dimensions} "
-                    "before; they cannot be compared",
-                    retryable=False,
-                    model=model.name,
-                )
-            return answer
-        raise ModelTimeout(
-            f"{model.name}: no vectors within {patience:.3g} s; raise request_timeout, or lower max_batch",
-            model=model.name,
+    async def _setup(self, model: EmbeddingModel) -> BatchSetup:
+        active = active_budgets()
+        budgets = chain(self._budget, *active) if active or self._budget is not None else ()
+        price: Price | None = None
+        if any(budget.limits_usd for budget in budgets):
+            # In a thread, as it may read litellm's table.
+            price = (await anyio.to_thread.run_sync(find_model, model.name, self._known_models)).price
+        return BatchSetup(
+            context=self.context,
+            lease=self._lease,
+            budgets=budgets,
+            price=price,
+            request_timeout=self._request_timeout,
+            max_retries=self._max_retries,
+            backoff=self._backoff,
         )
 
 

@@ -6,7 +6,7 @@ What its callers may do together is decided at its gate, which is lent with the 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import anyio.to_thread
 import msgspec
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tinyllm_actors.kernel import ActorRef, ActorSystem, ExitReason
+    from tinyllm_actors.llm.embedding import EmbeddingModel
     from tinyllm_actors.llm.limits import Limits
 
 __all__ = ["LEASE", "Lease", "ModelProvider", "open_provider"]
@@ -56,23 +57,28 @@ class ModelProvider(Actor):
     """
 
     options = ChildOptions(shutdown=30.0)
+    label: ClassVar[str] = ""
 
-    def __init__(self, model: str | ChatModel, options: Mapping[str, Any] | None, gate: Gate) -> None:
+    def __init__(self, model: str | ChatModel | EmbeddingModel, options: Mapping[str, Any] | None, gate: Gate) -> None:
         self._source = model
         self._options = options
         self._gate = gate
         self._lease: Lease | None = None
+
+    def make(self, name: str, options: Mapping[str, Any] | None) -> ChatModel | EmbeddingModel:
+        """Return the model that a name stands for, not opened yet."""
+        return model_from_name(name, options)
 
     async def started(self) -> None:
         """Make and open the model."""
         source = self._source
         if isinstance(source, str):
             # In a thread, as this may import an adapter, and with it a vendor's package.
-            model = await anyio.to_thread.run_sync(model_from_name, source, self._options)
+            model = await anyio.to_thread.run_sync(self.make, source, self._options)
         else:
             model = source
         self._gate.attach(self.context.system, self.context.path, self.context.name)
-        self._lease = Lease(model, self._gate)
+        self._lease = Lease(cast("ChatModel", model), self._gate)
         await model.open()
         self.context.start_task(self._watch)
 
@@ -117,9 +123,11 @@ class ModelProvider(Actor):
 
 async def open_provider(
     system: ActorSystem,
-    model: str | ChatModel,
+    model: str | ChatModel | EmbeddingModel,
     options: Mapping[str, Any] | None = None,
     limits: Limits | None = None,
+    *,
+    kind: type[ModelProvider] = ModelProvider,
 ) -> ActorRef:
     """Return the provider of `model`, started on first use and shared by all who name the same model and options.
 
@@ -128,6 +136,7 @@ async def open_provider(
         model: a model or its name.
         options: for the adapter.
         limits: what its callers may do together; the first who has some sets them for all.
+        kind: what owns it.
 
     Raises:
         ConfigurationError: somebody has set other limits.
@@ -137,7 +146,7 @@ async def open_provider(
         name, label = model, f"{model.replace('/', ':')}-{_fingerprint(options or {})}"
     else:
         name, label = model.name, f"{model.name.replace('/', ':')}-{id(model):x}"
-    ref = await system.service(label, ChildSpec(ModelProvider, model, options, Gate(name)))
+    ref = await system.service(kind.label + label, ChildSpec(kind, model, options, Gate(name)))
     if limits is not None:
         error = await ref.ask(_Limit(limits))
         if error is not None:
