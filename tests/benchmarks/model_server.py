@@ -1,7 +1,8 @@
 """A lean OpenAI-shaped server for benchmarks: it answers at once, or after a delay, and checks nothing.
 
 Run as a process of its own, it prints its port and ends when its standard input closes. The path says what to
-do: `/<delay in ms>/<chunks>/chat/completions`; without chunks in a streamed call the answer is one chunk.
+do: `/<delay in ms>/<chunks>[@<ms between them>]/chat/completions`; without chunks in a streamed call the answer is one
+chunk.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class _Connection(asyncio.Protocol):
         self.transport = transport
         self.buffer = b""
         self.need = 0
+        self.pace = 0.0
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -72,10 +74,12 @@ class _Connection(asyncio.Protocol):
         _, delay, chunks, _ = head.partition(b" ")[2].split(b"/", 3)
         streamed = b'"stream":true' in body or b'"stream": true' in body
         answer = self._stream if streamed else self._plain
+        count, _, pace = chunks.partition(b"@")
+        self.pace = int(pace or 0) / 1000
         if int(delay):
-            asyncio.get_running_loop().call_later(int(delay) / 1000, answer, int(chunks))
+            asyncio.get_running_loop().call_later(int(delay) / 1000, answer, int(count))
         else:
-            answer(int(chunks))
+            answer(int(count))
 
     def _plain(self, chunks: int) -> None:
         self.transport.write(_PLAIN)
@@ -88,7 +92,11 @@ class _Connection(asyncio.Protocol):
     def _next(self, left: int) -> None:
         if left:
             self.transport.write(_chunked(_TEXTS[left % 10]))
-            asyncio.get_running_loop().call_soon(self._next, left - 1)
+            loop = asyncio.get_running_loop()
+            if self.pace:
+                loop.call_later(self.pace, self._next, left - 1)
+            else:
+                loop.call_soon(self._next, left - 1)
         else:
             self.transport.write(_chunked(_LAST) + b"0\r\n\r\n")
 

@@ -1,341 +1,292 @@
-"""What a model call costs the client: our adapters beside clients by hand and the vendor's SDK.
+"""What a model call costs the client: an LLM actor and our adapters beside clients by hand and the vendor's SDK.
 
 ```text
-python tests/benchmarks/models.py [--json] [--quick] [--only NAME …]
+python tests/benchmarks/models.py [--quick] [--only WORD] [--group NAME] [--json FILE]
 ```
 
 The server is a process of its own (`model_server.py`), so the CPU time measured here is the client's: encoding, HTTP,
-decoding and, for us, the typed events. Each client runs in a fresh process; figures are medians of rounds.
+decoding and, for us, the typed events. In each round all take their turn; ratios are of the same round. The floor is
+aiohttp by hand on asyncio, httpx by hand on trio, and litellm by hand, on its fastest settings, for its adapter.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
+import platform
 import subprocess
 import sys
+import tempfile
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+import tracemalloc
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import anyio
+from measuring import FLOOR, OURS, Case, Goal, Result, measure, per_cpu_second, render
+from model_clients import (
+    aiohttp_by_hand,
+    httpx_by_hand,
+    litellm_adapter,
+    litellm_by_hand,
+    llm_actor,
+    messages,
+    openai_sdk,
+    our_adapter,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Generator
 
-HISTORIES = (0, 20, 100, 400)
+    from model_clients import Client
+
 CHUNKS = 2000
-CONVERSATIONS, CALLS = 1000, 5
+AT_ONCE = 1000
 LATENCY_MS = 200
-TEXT = "A line of a conversation that goes on about birthdays and their dates. "
+STREAMS, PACE_MS = 50, 10
+ADAPTER = "adapter"
 
-
-class Client(Protocol):
-    """One way to call a model."""
-
-    async def call(self, base: str, history: list[dict[str, Any]]) -> None:
-        """Make one plain call and read its answer."""
-        ...
-
-    async def stream(self, base: str, history: list[dict[str, Any]]) -> None:
-        """Make one streamed call and read its answer."""
-        ...
-
-
-def messages(count: int) -> list[dict[str, Any]]:
-    """Return a history of `count` messages and a question."""
-    turns = [{"role": ("user", "assistant")[i % 2], "content": f"{i} {TEXT}"} for i in range(count)]
-    return [*turns, {"role": "user", "content": "When is it?"}]
-
-
-# --- clients --------------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def ours() -> AsyncGenerator[Client]:
-    """Open our adapter; one model per address, as in a service."""
-    from tinyllm_actors.integrations.openai_compatible import OpenAICompatibleModel
-    from tinyllm_actors.llm.messages import Message, decode_messages
-    from tinyllm_actors.llm.model import ChatRequest, Completed
-
-    models: dict[str, OpenAICompatibleModel] = {}
-    decoded: dict[int, list[Message]] = {}
-
-    async def model_at(base: str) -> OpenAICompatibleModel:
-        model = OpenAICompatibleModel("bench", api_base=base, api_key="x")
-        await model.open()
-        return models.setdefault(base, model)
-
-    class Ours:
-        @staticmethod
-        def request(history: list[dict[str, Any]]) -> ChatRequest:
-            # A conversation holds structs, so making them is no part of a call.
-            if id(history) not in decoded:
-                decoded[id(history)] = decode_messages(history)
-            return ChatRequest(messages=decoded[id(history)])
-
-        async def call(self, base: str, history: list[dict[str, Any]]) -> None:
-            model = models.get(base) or await model_at(base)
-            assert (await model.complete(self.request(history))).message.content
-
-        async def stream(self, base: str, history: list[dict[str, Any]]) -> None:
-            model = models.get(base) or await model_at(base)
-            last: object = None
-            async with model.stream(self.request(history)) as events:
-                async for event in events:
-                    last = event
-            assert isinstance(last, Completed)
-
-    try:
-        yield Ours()
-    finally:
-        for model in models.values():
-            await model.aclose()
-
-
-@asynccontextmanager
-async def aiohttp_by_hand() -> AsyncGenerator[Client]:
-    """Open an aiohttp session; JSON by msgspec into dictionaries, events split by hand."""
-    import aiohttp
-    import msgspec
-
-    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-
-    class ByHand:
-        async def call(self, base: str, history: list[dict[str, Any]]) -> None:
-            body = msgspec.json.encode({"model": "bench", "messages": history})
-            async with session.post(f"{base}/chat/completions", data=body) as response:
-                assert msgspec.json.decode(await response.read())["choices"][0]["message"]["content"]
-
-        async def stream(self, base: str, history: list[dict[str, Any]]) -> None:
-            body = msgspec.json.encode({"model": "bench", "messages": history, "stream": True})
-            rest, text = b"", ""
-            async with session.post(f"{base}/chat/completions", data=body) as response:
-                async for piece in response.content.iter_any():
-                    *events, rest = (rest + piece).split(b"\n\n")
-                    for event in events:
-                        if event != b"data: [DONE]":
-                            text += msgspec.json.decode(event[6:])["choices"][0]["delta"].get("content", "")
-            assert text
-
-    async with session:
-        yield ByHand()
-
-
-@asynccontextmanager
-async def httpx_by_hand() -> AsyncGenerator[Client]:
-    """Open an httpx client."""
-    import httpx
-    import msgspec
-
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    client = httpx.AsyncClient(timeout=120, limits=limits, trust_env=False)
-
-    class ByHand:
-        async def call(self, base: str, history: list[dict[str, Any]]) -> None:
-            body = msgspec.json.encode({"model": "bench", "messages": history})
-            response = await client.post(f"{base}/chat/completions", content=body)
-            assert msgspec.json.decode(response.content)["choices"][0]["message"]["content"]
-
-        async def stream(self, base: str, history: list[dict[str, Any]]) -> None:
-            body = msgspec.json.encode({"model": "bench", "messages": history, "stream": True})
-            text = ""
-            async with client.stream("POST", f"{base}/chat/completions", content=body) as response:
-                async for line in response.aiter_lines():
-                    if line and line != "data: [DONE]":
-                        text += msgspec.json.decode(line[6:])["choices"][0]["delta"].get("content", "")
-            assert text
-
-    async with client:
-        yield ByHand()
-
-
-@asynccontextmanager
-async def openai_sdk() -> AsyncGenerator[Client]:
-    """Open the vendor's SDK."""
-    import openai
-
-    clients: dict[str, openai.AsyncOpenAI] = {}
-
-    def client_at(base: str) -> openai.AsyncOpenAI:
-        if base not in clients:
-            clients[base] = openai.AsyncOpenAI(base_url=base, api_key="x", max_retries=0, timeout=600)
-        return clients[base]
-
-    class Sdk:
-        async def call(self, base: str, history: list[Any]) -> None:
-            completion = await client_at(base).chat.completions.create(model="bench", messages=history)
-            assert completion.choices[0].message.content
-
-        async def stream(self, base: str, history: list[Any]) -> None:
-            text = ""
-            chunks = await client_at(base).chat.completions.create(model="bench", messages=history, stream=True)
-            async for chunk in chunks:
-                text += chunk.choices[0].delta.content or ""
-            assert text
-
-    try:
-        yield Sdk()
-    finally:
-        for client in clients.values():
-            await client.close()
-
-
-@asynccontextmanager
-async def litellm_adapter() -> AsyncGenerator[Client]:
-    """Open the litellm adapter."""
-    from tinyllm_actors.integrations.litellm import LiteLLMModel
-    from tinyllm_actors.llm.messages import decode_messages
-    from tinyllm_actors.llm.model import ChatRequest
-
-    models: dict[str, LiteLLMModel] = {}
-
-    async def model_at(base: str) -> LiteLLMModel:
-        if base not in models:
-            model = LiteLLMModel("openai/bench", api_base=base, api_key="x")
-            await model.open()
-            models[base] = model
-        return models[base]
-
-    class Adapter:
-        async def call(self, base: str, history: list[dict[str, Any]]) -> None:
-            model = await model_at(base)
-            assert (await model.complete(ChatRequest(messages=decode_messages(history)))).message.content
-
-        async def stream(self, base: str, history: list[dict[str, Any]]) -> None:
-            model = await model_at(base)
-            async with model.stream(ChatRequest(messages=decode_messages(history))) as events:
-                async for _ in events:
-                    pass
-
-    try:
-        yield Adapter()
-    finally:
-        for model in models.values():
-            await model.aclose()
-
-
-CLIENTS: dict[str, tuple[Callable[[], Any], str]] = {
-    "ours, asyncio": (ours, "asyncio"),
-    "ours, uvloop": (ours, "uvloop"),
-    "ours, trio": (ours, "trio"),
-    "aiohttp by hand, asyncio": (aiohttp_by_hand, "asyncio"),
-    "httpx by hand, asyncio": (httpx_by_hand, "asyncio"),
-    "httpx by hand, trio": (httpx_by_hand, "trio"),
-    "openai SDK, asyncio": (openai_sdk, "asyncio"),
-    "litellm adapter, asyncio": (litellm_adapter, "asyncio"),
+GROUPS: dict[str, tuple[str, dict[str, Any]]] = {
+    "asyncio": ("asyncio", {FLOOR: aiohttp_by_hand, OURS: llm_actor, ADAPTER: our_adapter, "openai SDK": openai_sdk}),
+    "uvloop": ("uvloop", {FLOOR: aiohttp_by_hand, OURS: llm_actor, ADAPTER: our_adapter}),
+    "trio": ("trio", {FLOOR: httpx_by_hand, OURS: llm_actor, ADAPTER: our_adapter}),
+    "litellm": ("asyncio", {FLOOR: litellm_by_hand, OURS: litellm_adapter}),
 }
-SLOW = {"httpx by hand, trio", "httpx by hand, asyncio", "openai SDK, asyncio", "litellm adapter, asyncio"}
+GOALS: dict[str, dict[str, Goal]] = {
+    "asyncio": {
+        "call": Goal(ratio=0.5),
+        "message of history": Goal(below=5.0),
+        "chunk": Goal(at_least=66_667),
+        "1,000 calls": Goal(below=1.5),
+        "first event": Goal(below=1.0),
+        "kept": Goal(below=64.0),
+    },
+    "trio": {"call": Goal(ratio=0.77)},
+    "litellm": {"call": Goal(ratio=0.95), "message of history": Goal(below=5.0), "chunk, together": Goal(ratio=0.95)},
+}
 
 
-# --- measuring ------------------------------------------------------------------------------------
+class Runs:
+    """The runs of one client against one server."""
 
+    def __init__(self, client: Client, root: str, scale: float) -> None:
+        self.client = client
+        self.root = root
+        self.count = max(10, int(200 * scale))
+        self.short = messages(0)
+        self.long = messages(400)
 
-async def cpu_per(times: int, rounds: int, what: Callable[[], Awaitable[None]]) -> float:
-    """Return the CPU time of one `what()` in µs: the median over `rounds` of `times` each."""
-    await what()
-    figures: list[float] = []
-    for _ in range(rounds):
+    async def _calls(self, history: list[dict[str, Any]]) -> float:
         start = time.process_time()
-        for _ in range(times):
-            await what()
-        figures.append((time.process_time() - start) / times * 1e6)
-    return statistics.median(figures)
+        for _ in range(self.count):
+            await self.client.call(f"{self.root}/0/0", history)
+        return per_cpu_second(self.count, start)
 
+    async def calls(self) -> float:
+        """Return calls a second."""
+        await self.client.call(f"{self.root}/0/0", self.short)
+        return await self._calls(self.short)
 
-async def measure(name: str, root: str, *, quick: bool) -> dict[str, float]:
-    """Return the figures of one client."""
-    make, _ = CLIENTS[name]
-    rounds = 3 if quick else 7
-    at_once, streams = f"{root}/0/0", f"{root}/0/{CHUNKS}"
-    figures: dict[str, float] = {}
-    async with AsyncExitStack() as stack:
-        client: Client = await stack.enter_async_context(make())
-        short = messages(0)
-        for _ in range(20 if quick else 200):
-            await client.call(at_once, short)
-        for count in HISTORIES:
-            history = messages(count)
+    async def long_calls(self) -> float:
+        """Return calls with a history of 400 messages a second."""
+        await self.client.call(f"{self.root}/0/0", self.long)
+        return await self._calls(self.long)
 
-            async def call(history: list[dict[str, Any]] = history) -> None:
-                await client.call(at_once, history)
+    async def history(self) -> float:
+        """Return what each message of the history adds to a call, in µs."""
+        short, long = await self.calls(), await self.long_calls()
+        return max(0.0, 1e6 / long - 1e6 / short) / 400
 
-            figures[f"call, history {count}, µs"] = await cpu_per(50 if quick else 200, rounds, call)
-        longest = HISTORIES[-1]
-        grown = figures[f"call, history {longest}, µs"] - figures["call, history 0, µs"]
-        figures["message of history, µs"] = grown / longest
+    async def chunks(self) -> float:
+        """Return chunks a second, where the server sends them as fast as it can and many arrive together."""
+        await self.client.stream(f"{self.root}/0/10", self.short)
+        start = time.process_time()
+        await self.client.stream(f"{self.root}/0/{CHUNKS}", self.short)
+        return per_cpu_second(CHUNKS, start)
 
-        async def stream() -> None:
-            await client.stream(streams, short)
-
-        figures["chunk, µs"] = await cpu_per(1, rounds, stream) / CHUNKS
-        conversations = 100 if quick or (name in SLOW) else CONVERSATIONS
-
-        async def converse() -> None:
-            for _ in range(CALLS):
-                await client.call(f"{root}/{LATENCY_MS}/0", short)
-
-        await client.call(f"{root}/{LATENCY_MS}/0", short)
-        start, cpu = time.perf_counter(), time.process_time()
+    async def chunks_alone(self) -> float:
+        """Return chunks a second over many streams, each of whose chunks arrives alone."""
+        each = 100
+        await self.client.stream(f"{self.root}/0/{each}@{PACE_MS}", self.short)
+        start = time.process_time()
         async with anyio.create_task_group() as tasks:
-            for _ in range(conversations):
-                tasks.start_soon(converse)
-        figures["conversations at once"] = conversations
-        figures["wall ÷ ideal"] = (time.perf_counter() - start) / (CALLS * LATENCY_MS / 1000)
-        figures["call among them, µs"] = (time.process_time() - cpu) / (CALLS * conversations) * 1e6
-    return figures
+            for _ in range(STREAMS):
+                tasks.start_soon(self.client.stream, f"{self.root}/0/{each}@{PACE_MS}", self.short)
+        return per_cpu_second(STREAMS * each, start)
 
+    async def at_once(self) -> float:
+        """Return how long 1,000 calls at once take, as a multiple of the model's latency; the least of some.
 
-def run_one(name: str, *, quick: bool) -> dict[str, float]:
-    """Measure one client, in this process, against a server in another."""
-    server = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("model_server.py"))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        root = f"http://127.0.0.1:{int(server.stdout.readline())}"
-        backend = CLIENTS[name][1]
+        This is the time of the clock, so on a busy machine it says more of the others than of us.
+        """
+        path = f"{self.root}/{LATENCY_MS}/0"
+        await self.client.call(path, self.short)
+        await self._all_at_once(path)  # connections are opened once in the life of a service
+        times: list[float] = []
+        for _ in range(5):
+            start = time.perf_counter()
+            await self._all_at_once(path)
+            times.append(time.perf_counter() - start)
+        return min(times) / (LATENCY_MS / 1000)
+
+    async def calls_among_many(self) -> float:
+        """Return calls a second where 1,000 are under way."""
+        path = f"{self.root}/{LATENCY_MS}/0"
+        await self.client.call(path, self.short)
+        await self._all_at_once(path)
+        start = time.process_time()
+        await self._all_at_once(path)
+        return per_cpu_second(AT_ONCE, start)
+
+    async def _all_at_once(self, path: str) -> None:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(AT_ONCE):
+                tasks.start_soon(self.client.call, path, self.short)
+
+    async def first_event(self) -> float:
+        """Return how long it takes until the first event, in ms; the least of some."""
+        times: list[float] = []
+        for _ in range(20):
+            start = time.perf_counter()
+            firsts: list[float] = []
+
+            def note(firsts: list[float] = firsts) -> None:
+                if not firsts:
+                    firsts.append(time.perf_counter())
+
+            await self.client.stream(f"{self.root}/0/5", self.short, note)
+            times.append(firsts[0] - start)
+        return min(times) * 1000
+
+    async def kept(self) -> float:
+        """Return how much more memory is held late in a stream than early, besides the text itself, in KB."""
+        await self.client.stream(f"{self.root}/0/{CHUNKS}", self.short)
+        held: list[int] = []
+        seen = 0
+
+        def note() -> None:
+            nonlocal seen
+            seen += 1
+            if seen in (CHUNKS // 10, CHUNKS - CHUNKS // 10):
+                held.append(tracemalloc.get_traced_memory()[0])
+
+        tracemalloc.start()
         try:
-            return anyio.run(
-                lambda: measure(name, root, quick=quick),
-                backend="trio" if backend == "trio" else "asyncio",
-                backend_options={"use_uvloop": True} if backend == "uvloop" else {},
-            )
+            await self.client.stream(f"{self.root}/0/{CHUNKS}", self.short, note)
         finally:
-            server.stdin.close()
+            tracemalloc.stop()
+        text = 60 * (CHUNKS - CHUNKS // 5)  # a short string takes 57 bytes, and 8 in the list
+        return max(0.0, held[1] - held[0] - text) / 1000
+
+
+def cases(group: str, runs: dict[str, Runs]) -> list[Case]:
+    """Return what is measured, and what of it must be reached."""
+    goals = GOALS.get(group, {})
+
+    def each(run: Callable[[Runs], Callable[[], Awaitable[float]]], *names: str) -> dict[str, Any]:
+        return {name: run(found) for name, found in runs.items() if not names or name in names}
+
+    async def behind_adapter() -> float:
+        mine, its = await runs[OURS].first_event(), await runs[ADAPTER].first_event()
+        return max(0.0, mine - its)
+
+    quick = (FLOOR, OURS, ADAPTER)
+    found = [
+        Case("a call", "/s", each(lambda r: r.calls), goals.get("call", Goal())),
+        Case("a call with 400 messages", "/s", each(lambda r: r.long_calls)),
+        Case("a message of history", "µs", each(lambda r: r.history), goals.get("message of history", Goal())),
+        Case(
+            "chunk, together",
+            "/s",
+            each(lambda r: r.chunks),
+            goals.get("chunk", goals.get("chunk, together", Goal())),
+        ),
+        Case("chunk, each alone", "/s", each(lambda r: r.chunks_alone, *quick), goals.get("chunk", Goal())),
+        Case(
+            "1,000 calls at once, wall", "× 200 ms", each(lambda r: r.at_once, *quick), goals.get("1,000 calls", Goal())
+        ),
+        Case("a call among 1,000", "/s", each(lambda r: r.calls_among_many, *quick)),
+        Case("memory kept by 1,600 chunks", "KB", each(lambda r: r.kept, *quick), goals.get("kept", Goal()), rounds=1),
+    ]
+    if ADAPTER in runs:
+        late = {OURS: behind_adapter}
+        found.append(Case("first event behind the adapter's", "ms", late, goals.get("first event", Goal())))
+    if group in ("trio", "litellm"):  # httpx needs 20 s for 1,000 calls at once, litellm as many
+        found = [case for case in found if "1,000" not in case.name]
+        found.append(
+            Case("1,000 calls at once, wall", "× 200 ms", each(lambda r: r.at_once, OURS), rounds=1),
+        )
+    return found
+
+
+async def run(group: str, root: str, rounds: int, scale: float, only: str, progress: Any) -> list[Result]:
+    """Measure one group against the server at `root`."""
+    async with AsyncExitStack() as stack:
+        runs = {
+            name: Runs(await stack.enter_async_context(make()), root, scale) for name, make in GROUPS[group][1].items()
+        }
+        for found in runs.values():
+            for _ in range(found.count):
+                await found.client.call(f"{root}/0/0", found.short)
+        return await measure([case for case in cases(group, runs) if only in case.name], rounds, progress)
+
+
+@contextmanager
+def server() -> Generator[str]:
+    """Run the server in a process of its own, and yield its address."""
+    command = [sys.executable, str(Path(__file__).with_name("model_server.py"))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.stdin.close()
 
 
 def main() -> None:
-    """Measure all clients, each in a process of its own, and print a table or JSON."""
+    """Measure, and print tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and conversations")
-    parser.add_argument("--only", nargs="+", default=list(CLIENTS), choices=list(CLIENTS), metavar="NAME")
-    parser.add_argument("--child", choices=list(CLIENTS), help=argparse.SUPPRESS)
+    parser.add_argument("--group", choices=[*GROUPS, "all"], default="all")
+    parser.add_argument("--rounds", type=int, default=None, help="7, or 3 with --quick")
+    parser.add_argument("--quick", action="store_true", help="a quarter of the counts")
+    parser.add_argument("--only", default="", help="only cases whose name holds this")
+    parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="write everything measured to FILE")
     options = parser.parse_args()
-    if options.child:
-        print(json.dumps(run_one(options.child, quick=options.quick)))
+    if options.group == "all":
+        documents: list[object] = []
+        for group in GROUPS:  # a process each, so that none inherits another's heap
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / "result.json"
+                command = [sys.executable, __file__, "--group", group, "--json", str(file), "--only", options.only]
+                command += ["--quick"] if options.quick else []
+                command += [] if options.rounds is None else ["--rounds", str(options.rounds)]
+                subprocess.run(command, check=True)
+                documents += json.loads(file.read_text())
+        if options.json is not None:
+            options.json.write_text(json.dumps(documents, indent=1))
         return
-    results: dict[str, dict[str, float]] = {}
-    for name in options.only:
-        command = [sys.executable, __file__, "--child", name, *(["--quick"] if options.quick else [])]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            print(f"{name}: not measured: {reason}", file=sys.stderr)
-            continue
-        results[name] = json.loads(done.stdout.splitlines()[-1])
-        if not options.json:
-            figures = " · ".join(f"{key} {value:,.1f}" for key, value in results[name].items())
-            print(f"{name}: {figures}", flush=True)
-    if options.json:
-        print(json.dumps(results, indent=2, ensure_ascii=False))
+
+    def progress(text: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{options.group}: {text}", end="", file=sys.stderr, flush=True)
+
+    rounds = options.rounds or (3 if options.quick else 7)
+    backend = GROUPS[options.group][0]
+    loop: dict[str, Any] = {"backend": backend}
+    if backend == "uvloop":
+        loop = {"backend": "asyncio", "backend_options": {"use_uvloop": True}}
+    with server() as root:
+        scale = 0.25 if options.quick else 1.0
+        results = anyio.run(run, options.group, root, rounds, scale, options.only, progress, **loop)
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr)
+    print(render(f"{options.group}, Python {platform.python_version()}, {rounds} rounds", results), flush=True)
+    if options.json is not None:
+        document = {"group": options.group, "python": platform.python_version(), "rounds": rounds}
+        document["cases"] = [result.as_dict() for result in results]
+        options.json.write_text(json.dumps([document], indent=1))
 
 
 if __name__ == "__main__":

@@ -87,8 +87,13 @@ def said(**fields: Any) -> Behaviour:
             return
         top["object"] = "chat.completion.chunk"
         await exchange.start_stream()
-        first, last = {**choice, "finish_reason": None}, {"finish_reason": choice.get("finish_reason", "stop")}
-        for more in ({"delta": {"role": "assistant", "content": "Yes."}, **first}, {"delta": {}, **last}):
+        first: dict[str, Any] = {**choice, "finish_reason": None}
+        last: dict[str, Any] = {"finish_reason": choice.get("finish_reason", "stop")}
+        chunks: list[dict[str, Any]] = [
+            {"delta": {"role": "assistant", "content": "Yes."}, **first},
+            {"delta": {}, **last},
+        ]
+        for more in chunks:
             await exchange.send_event(json.dumps({**top, "choices": [{"index": 0, **more}]}))
         if usage is not None:
             await exchange.send_event(json.dumps({**top, "choices": [], "usage": usage}))

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tinyllm_actors.errors import ConfigurationError
-from tinyllm_actors.llm.messages import AssistantMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tinyllm_actors.llm.messages import Message
     from tinyllm_actors.llm.model import ChatRequest
@@ -66,7 +65,7 @@ def call_arguments(
     check_options(request.options)
     arguments: dict[str, Any] = {**defaults, **request.options}
     arguments["model"] = model
-    arguments["messages"] = [_to_wire(message, send_reasoning) for message in request.messages]
+    arguments["messages"] = _to_wire(request.messages, send_reasoning)
     arguments["num_retries"] = 0  # of litellm and, since it hands it on, of the vendors' SDKs
     if client is not None:
         arguments["client"] = client
@@ -86,10 +85,11 @@ def call_arguments(
     return arguments
 
 
-def _to_wire(message: Message, send_reasoning: bool) -> dict[str, Any]:
-    wire: dict[str, Any] = msgspec.to_builtins(message)
-    if type(message) is AssistantMessage:
-        wire.setdefault("content", None)  # litellm's translations to other dialects look it up
-        if not send_reasoning:
-            wire.pop("reasoning_content", None)
+def _to_wire(messages: Sequence[Message], send_reasoning: bool) -> list[dict[str, Any]]:
+    wire: list[dict[str, Any]] = msgspec.to_builtins(messages)  # at once: a long history is most of a call otherwise
+    for message in wire:
+        if message["role"] == "assistant":
+            message.setdefault("content", None)  # litellm's translations to other dialects look it up
+            if not send_reasoning:
+                message.pop("reasoning_content", None)
     return wire
