@@ -22,7 +22,7 @@ def short_pauses() -> Generator[None]:
     By default Python looks through every object it knows whenever their number has grown by a quarter. With 100,000
     actors that remember what they are told, that is a pause of 80 to 140 ms for whoever is asking just then. Inside
     this block it looks through young objects only, at most 20,000 of them at a time: the longest ask takes 2 ms, and
-    starting so many actors takes a sixth less time.
+    starting so many actors takes a quarter less time.
 
     The price: objects that refer to one another in a circle, and that lived through two collections before they were
     dropped, are not freed. (All others are, as always, at once.) The runtime makes no such circles: an actor that
