@@ -15,6 +15,7 @@ from tinyllm_actors.errors import (
     MissingCredential,
     ModelError,
     ModelTimeout,
+    ModelUnavailable,
     Overloaded,
     RateLimited,
     RequestRejected,
@@ -158,6 +159,30 @@ async def test_a_fallback_that_does_not_open_is_passed_over() -> None:
         spec = LLM.spec(first, fallbacks=[Closed([], name="closed"), script("third", text("hi"))], max_retries=0)
         llm = await system.spawn(spec)
         assert await said(llm) == "hi"
+
+
+class Unreachable(ScriptedModel):
+    """Is down for the first so many times that it is opened."""
+
+    down_for = 1
+
+    async def open(self) -> None:
+        self.down_for -= 1
+        if self.down_for >= 0:
+            raise ModelUnavailable("nobody there")
+
+
+async def test_a_model_that_is_down_at_the_start_is_tried_again_later() -> None:
+    """With a fallback an LLM starts without its first model, and goes back to it; without one it does not start."""
+    first, second = Unreachable([text("here I am")], name="first"), script("second", text("for now"))
+    async with ActorSystem("t") as system:
+        with pytest.raises(StartFailed, match="nobody there"):
+            await system.spawn(LLM.spec(Unreachable([], name="alone")))
+        with pytest.raises(StartFailed, match="no key"):
+            await system.spawn(LLM.spec(Closed([], name="closed"), fallbacks=[second]))
+        first.down_for = 2  # when the LLM starts, and for its first call
+        llm = await system.spawn(LLM.spec(first, fallbacks=[second]))
+        assert [await said(llm), await said(llm)] == ["for now", "here I am"]
 
 
 # --- contexts -------------------------------------------------------------------------------------

@@ -89,6 +89,28 @@ async def test_tokens_are_settled() -> None:
         assert anyio.current_time() - began == pytest.approx(60.0)
 
 
+async def test_a_small_call_does_not_overtake_a_large_one() -> None:
+    """Who waits first goes first, though somebody behind would fit already."""
+    went: list[int] = []
+    async with ActorSystem("t") as system, anyio.create_task_group() as tasks:
+        gate = gate_of(system, Limits(tokens_per_minute=100))
+        (await gate.enter(50, INF)).end(True)
+
+        async def call(tokens: int) -> None:
+            permit = await gate.enter(tokens, INF)
+            went.append(tokens)
+            await anyio.sleep(1.0)
+            permit.end(True)
+
+        tasks.start_soon(call, 90)
+        await anyio.sleep(1.0)
+        tasks.start_soon(call, 10)
+        await anyio.sleep(1.0)
+        assert not went
+        await anyio.sleep(60.0)
+        assert sorted(went) == [10, 90]
+
+
 @pytest.mark.parametrize("seed", range(4))
 async def test_the_queue_is_fair_and_loses_nobody(seed: int) -> None:
     """Random callers, some of whom leave, go in the order in which they came, never more at once than may."""

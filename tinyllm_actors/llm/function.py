@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tinyllm_actors.errors import ActorError, ConfigurationError, ModelError
+from tinyllm_actors.errors import ActorError, ConfigurationError, ModelError, StartFailed
 from tinyllm_actors.function import Call, Function
 from tinyllm_actors.kernel import Backoff
 from tinyllm_actors.llm.attempts import Attempts, Setup
@@ -128,9 +128,14 @@ class LLM(Function):
     async def started(self) -> None:
         """Find the model's provider, and open the model if nobody has."""
         route = self._route(self._choice)
-        model = (await route.lease()).model
-        if self.display_name is None:
-            self.display_name = type(model).__name__.removesuffix("Model")
+        try:
+            model = (await route.lease()).model
+            if self.display_name is None:
+                self.display_name = type(model).__name__.removesuffix("Model")
+        except StartFailed as error:
+            # A model that is down for now is what fallbacks are for; one that is set up wrongly is to be mended.
+            if not self._fallbacks or not isinstance(error.cause, ModelError):
+                raise
         self._setup = Setup(
             patience=self._patience,
             routes=[route, *map(self._route, self._fallbacks)],

@@ -1,6 +1,7 @@
 """The actor that owns a model: it opens it, lends it out, notices when it dies, and closes it last of all.
 
-What its callers may do together is decided at its gate, which is lent with the model.
+What its callers may do together is decided at its gate, which is lent with the model. A caller waits there in its own
+task: cancelling it needs no message, and no permit is lost in a mailbox.
 """
 
 from __future__ import annotations
