@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -210,6 +211,22 @@ async def test_who_is_let_in_while_leaving_leaves_nothing_behind() -> None:
         scope.cancel()
     assert reached == ["last"]
     assert gate.in_progress == 0
+
+
+async def test_a_native_cancellation_in_the_moment_of_the_turn(anyio_backend: tuple[str, dict[str, Any]]) -> None:
+    """asyncio can cancel a task that was let in and has not run since; its place is given back."""
+    if anyio_backend[0] != "asyncio":
+        pytest.skip("trio lets such a task run")
+    async with ActorSystem("t") as system:
+        gate = gate_of(system, Limits(max_concurrency=1))
+        first = await gate.enter(0, INF)
+        task = asyncio.create_task(gate.enter(0, INF))
+        await anyio.sleep(1.0)
+        first.end(True)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (gate.in_progress, gate.waiting) == (0, 0)
 
 
 # --- one shared wait ------------------------------------------------------------------------------
