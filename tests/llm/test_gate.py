@@ -213,8 +213,30 @@ async def test_who_is_let_in_while_leaving_leaves_nothing_behind() -> None:
     assert gate.in_progress == 0
 
 
+async def test_who_leaves_the_line_lets_the_next_one_go() -> None:
+    """When a large call that waits first leaves, a small one behind it that fits goes at once."""
+    async with ActorSystem("t") as system, anyio.create_task_group() as tasks:
+        gate = gate_of(system, Limits(tokens_per_minute=100))
+        (await gate.enter(50, INF)).end(True)
+        went: list[float] = []
+        began = anyio.current_time()
+
+        async def large() -> None:
+            with anyio.move_on_after(5.0):
+                await gate.enter(90, INF)
+
+        async def small() -> None:
+            (await gate.enter(10, INF)).end(True)
+            went.append(anyio.current_time() - began)
+
+        tasks.start_soon(large)
+        await anyio.sleep(1.0)
+        tasks.start_soon(small)
+    assert went == [pytest.approx(5.0)]
+
+
 async def test_a_native_cancellation_in_the_moment_of_the_turn(anyio_backend: tuple[str, dict[str, Any]]) -> None:
-    """asyncio can cancel a task that was let in and has not run since; its place is given back."""
+    """On asyncio a task can be cancelled that was let in and has not run since; its place is given back."""
     if anyio_backend[0] != "asyncio":
         pytest.skip("trio lets such a task run")
     async with ActorSystem("t") as system:
