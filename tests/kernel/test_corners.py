@@ -8,7 +8,6 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from tinyllm_actors.errors import ActorFailed, ActorStopped, MailboxFull, StartFailed, SystemClosed, UnknownActor
@@ -32,6 +31,8 @@ from tinyllm_actors.kernel import (
 from tinyllm_actors.testing import Puppet
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from tinyllm_actors.kernel import ReplyTo
 pytestmark = pytest.mark.anyio
 
@@ -196,9 +197,9 @@ async def test_a_priority_that_fails_is_the_business_of_whoever_sent_the_message
             except KeyError as error:
                 failures.append(error)
 
+        ask = slow.ask({})
         async with anyio.create_task_group() as group:
             group.start_soon(send)
-            ask = slow.ask({})
             await anyio.wait_all_tasks_blocked()
             gate.set()
         assert [await one for one in asks] == [0, 1]
@@ -256,7 +257,7 @@ async def test_one_task_reads_a_stream_and_opens_it_once() -> None:
     """A second reader, or a second opening, is a mistake that is named; `drain` takes what is there."""
 
     class Numbers(Actor):
-        async def stream(self, message: int) -> Any:
+        async def stream(self, message: int) -> AsyncGenerator[int, None]:
             for number in range(message):
                 yield number
             await gate.wait()

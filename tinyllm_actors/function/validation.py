@@ -76,9 +76,10 @@ class Validator:
             assert self._adapter is not None
             checked = self._adapter.validate_python(value, strict=self._strict)
             return checked if self._unpack is None else self._unpack(checked)
-        model = self._model.model_validate(value, strict=self._strict)
-        fields = dict(model)
-        if self._keeps_extra and isinstance(value, Mapping):
+        # What `model_validate` and `dict(model)` do, without going through Python: 1 and 2 µs.
+        model: BaseModel = self._model.__pydantic_validator__.validate_python(value, strict=self._strict)
+        fields: dict[str, Any] = {**model.__dict__, **(model.__pydantic_extra__ or {})}
+        if self._keeps_extra and (type(value) is dict or isinstance(value, Mapping)):
             given = cast("Mapping[str, Any]", value)
             extra = {key: given[key] for key in given if key not in fields and key not in self._aliases}
             if extra:
