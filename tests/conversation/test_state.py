@@ -36,6 +36,7 @@ from tinyllm_actors.errors import EntryRejected
 from tinyllm_actors.llm import (
     AssistantMessage,
     Completion,
+    ContentPart,
     FunctionCall,
     Message,
     SystemMessage,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 CALL_IDS = st.sampled_from(["a", "b", "c"])
 TEXT = st.sampled_from(["", "hello", "ü ☃", "x" * 50])
+PARTS: list[ContentPart] = [TextPart("part")]
 USAGE = st.sampled_from([None, Usage(3, 4, 7), Usage(1, 1, 2, cost=0.1)])
 
 
@@ -83,7 +85,7 @@ def is_valid(history: list[Message]) -> bool:
 
 
 # One function for each kind of entry that moves the head: it is given `draw` and what every entry has.
-GROWTH: list[Callable[[st.DrawFn, dict[str, Any]], Entry]] = [
+GROWTH: tuple[Callable[[st.DrawFn, dict[str, Any]], Entry], ...] = (
     lambda draw, base: ModelAnswered(
         **base,
         completion=said(draw(TEXT), *draw(st.lists(CALL_IDS, unique=True)), usage=draw(USAGE)),
@@ -99,17 +101,15 @@ GROWTH: list[Callable[[st.DrawFn, dict[str, Any]], Entry]] = [
     lambda draw, base: TurnEnded(
         **base, turn_id=draw(st.sampled_from(["t0", "t1"])), status="success", result={"x": None}
     ),
-    lambda draw, base: TurnStarted(
-        **base, turn_id=base["id"], content=draw(st.one_of(TEXT, st.just([TextPart("part")])))
-    ),
-]
-SIDE: list[Callable[[st.DrawFn, dict[str, Any], list[str]], Entry]] = [
+    lambda draw, base: TurnStarted(**base, turn_id=base["id"], content=draw(st.one_of(TEXT, st.just(PARTS)))),
+)
+SIDE: tuple[Callable[[st.DrawFn, dict[str, Any], list[str]], Entry], ...] = (
     lambda draw, base, there: Compacted(**base, until=draw(st.sampled_from(there)), messages=[SystemMessage("short")]),
     lambda draw, base, there: HeadMoved(**base, to=draw(st.sampled_from([*there, None]))),
     lambda draw, base, _: TimerSet(**base, timer_id=draw(st.sampled_from(["x", "y"])), due=base["at"] + 5, content="!"),
     lambda draw, base, _: TimerFired(**base, timer_id=draw(st.sampled_from(["x", "y"]))),
     lambda _, base, __: BudgetSpent(**base, purpose="search", prompt_tokens=5, cost=0.2),
-]
+)
 
 
 @st.composite

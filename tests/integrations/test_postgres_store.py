@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import anyio
 import anyio.to_thread
-import asyncpg
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 import pytest
 from anyio.abc import SocketAttribute
 
@@ -31,12 +31,14 @@ from tinyllm_actors.integrations._asyncio_bridge import open_bridge
 from tinyllm_actors.integrations.postgres import PostgresStore, failures, from_url, pool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from anyio.abc import ByteStream, TaskGroup, TaskStatus
 
 pytestmark = pytest.mark.anyio
+
+connect: Any = asyncpg.connect  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
 def turn(number: int, *, size: int = 10) -> Entry:
@@ -58,7 +60,7 @@ async def execute(uri: str, *statements: str) -> None:
     """Run statements on a connection of their own."""
 
     async def run() -> None:
-        connection = await asyncpg.connect(uri, password="")
+        connection = await connect(uri, password="")
         try:
             for statement in statements:
                 await connection.execute(statement)
@@ -110,6 +112,7 @@ class Wire:
         self._open: set[anyio.CancelScope] = set()
         self.script: list[str] = []
         self.refusing = False
+        self.refused = anyio.Event()
         self.port = 0
 
     async def serve(self, *, task_status: TaskStatus[None]) -> None:
@@ -132,6 +135,7 @@ class Wire:
     async def _connection(self, client: ByteStream) -> None:
         async with client:
             if self.refusing:
+                self.refused.set()
                 return
             with anyio.CancelScope() as scope:
                 self._open.add(scope)
@@ -228,6 +232,27 @@ async def test_a_server_that_cannot_be_reached_is_told_and_found_again(wire: Wir
         assert await ids(store) == ["e1"]
 
 
+async def test_a_call_that_waits_for_the_server_ends_when_the_store_is_closed(wire: Wire) -> None:
+    """Closing does not wait for retries, and whoever waits for one is told."""
+    store = PostgresStore(wire.url, retry_for=60.0)
+    await store.open()
+    told: list[StoreError] = []
+
+    async def wait(call: Callable[[], Awaitable[object]]) -> None:
+        with pytest.raises(StoreError) as caught:
+            await call()
+        told.append(caught.value)
+
+    wire.refusing = True
+    wire.cut()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait, lambda: store.load("a"))
+        tasks.start_soon(wait, lambda: store.claim(["a"], "me"))
+        await wire.refused.wait()
+        await store.aclose()
+    assert len(told) == 2
+
+
 # --- a server that comes and goes -----------------------------------------------------------------
 
 
@@ -303,8 +328,8 @@ async def test_a_row_that_somebody_holds_is_waited_for_and_then_told(uri: str, m
     async with PostgresStore(uri, retry_for=0.0) as store:
         [grant] = await store.claim(["a"], "me")
 
-        async def hold() -> asyncpg.Connection[Any]:
-            connection = await asyncpg.connect(uri, password="")
+        async def hold() -> Any:
+            connection = await connect(uri, password="")
             await connection.execute("BEGIN; SELECT FROM tinyllm_actors_conversations FOR UPDATE")
             return connection
 
@@ -436,6 +461,7 @@ def test_the_driver_looks_for_passwords_only_where_there_may_be_one(
         (asyncpg.InvalidPasswordError("x"), False, failures.Meaning.FINAL),
         (asyncpg.InterfaceError("x"), True, failures.Meaning.CUT),
         (asyncpg.DataError("x"), True, failures.Meaning.FINAL),
+        (asyncpg.ClientConfigurationError("x"), False, failures.Meaning.FINAL),
         (ConnectionResetError("x"), True, failures.Meaning.CUT),
         (ConnectionRefusedError("x"), False, failures.Meaning.ABSENT),
         (TimeoutError("x"), False, failures.Meaning.ABSENT),

@@ -6,6 +6,7 @@ head of the conversation to themselves. The *side entries* (timers, budgets, com
 is; the parent that they name is where they happened.
 
 ```python
+>>> from tinyllm_actors.llm import AssistantMessage
 >>> question = TurnStarted(id="e1", turn_id="t1", content="When is Ada's birthday?", at=0.0)
 >>> answer = ModelAnswered(id="e2", parent="e1", completion=Completion(AssistantMessage("On the 10th.")), at=1.0)
 >>> answer.parent == question.id
@@ -22,11 +23,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from tinyllm_actors.llm.messages import (
-    AssistantMessage,  # noqa: F401 - the example needs it
-    ContentPart,
-    Message,
-)
+from tinyllm_actors.llm.messages import ContentPart, Message
 from tinyllm_actors.llm.model import Completion
 
 __all__ = [
@@ -76,7 +73,7 @@ class _Entry(msgspec.Struct, tag_field="type", frozen=True, kw_only=True, omit_d
 # --- tree entries: they move the head ---------------------------------------------------------------
 
 
-class TurnStarted(_Entry, tag="turn_started"):
+class TurnStarted(_Entry, frozen=True, tag="turn_started"):
     """The user said something; the turn is acknowledged once this is durable.
 
     Attributes:
@@ -90,13 +87,13 @@ class TurnStarted(_Entry, tag="turn_started"):
     name: str | None = None
 
 
-class ModelAnswered(_Entry, tag="model_answered"):
+class ModelAnswered(_Entry, frozen=True, tag="model_answered"):
     """The model answered; with the whole completion, so that nothing is paid for twice."""
 
     completion: Completion
 
 
-class CallIntent(_Entry, tag="call_intent"):
+class CallIntent(_Entry, frozen=True, tag="call_intent"):
     """A tool is about to run. Without a `CallResult` after it, nobody knows whether it did.
 
     Attributes:
@@ -115,7 +112,7 @@ class CallIntent(_Entry, tag="call_intent"):
     approvals: tuple[str, ...] = ()
 
 
-class CallResult(_Entry, tag="call_result"):
+class CallResult(_Entry, frozen=True, tag="call_result"):
     """A tool call ended.
 
     Attributes:
@@ -136,7 +133,7 @@ class CallResult(_Entry, tag="call_result"):
     full: Any = None
 
 
-class ApprovalAsked(_Entry, tag="approval_asked"):
+class ApprovalAsked(_Entry, frozen=True, tag="approval_asked"):
     """A tool call waits until a person decides.
 
     Attributes:
@@ -152,7 +149,7 @@ class ApprovalAsked(_Entry, tag="approval_asked"):
     question: str = ""
 
 
-class ApprovalDecided(_Entry, tag="approval_decided"):
+class ApprovalDecided(_Entry, frozen=True, tag="approval_decided"):
     """A person decided on a tool call.
 
     Attributes:
@@ -170,14 +167,14 @@ class ApprovalDecided(_Entry, tag="approval_decided"):
     arguments: str | None = None
 
 
-class Cancelled(_Entry, tag="cancelled"):
+class Cancelled(_Entry, frozen=True, tag="cancelled"):
     """The turn was cancelled; what was completed is kept."""
 
     turn_id: str
     reason: str = ""
 
 
-class Injected(_Entry, tag="injected"):
+class Injected(_Entry, frozen=True, tag="injected"):
     """A message from neither the user nor the model: a notice, a hand-over, a correction by a person.
 
     Attributes:
@@ -189,7 +186,7 @@ class Injected(_Entry, tag="injected"):
     source: str = ""
 
 
-class TurnEnded(_Entry, tag="turn_ended"):
+class TurnEnded(_Entry, frozen=True, tag="turn_ended"):
     """The turn is over; a resend of its `turn_id` gets `result` again.
 
     Attributes:
@@ -218,7 +215,7 @@ TreeEntry: TypeAlias = (
 # --- side entries -----------------------------------------------------------------------------------
 
 
-class HeadMoved(_Entry, tag="head_moved"):
+class HeadMoved(_Entry, frozen=True, tag="head_moved"):
     """Somebody went back to another branch.
 
     Attributes:
@@ -228,7 +225,7 @@ class HeadMoved(_Entry, tag="head_moved"):
     to: str | None
 
 
-class Compacted(_Entry, tag="compacted"):
+class Compacted(_Entry, frozen=True, tag="compacted"):
     """Messages stand for the beginning of the history; the original entries stay in the journal.
 
     Attributes:
@@ -241,7 +238,7 @@ class Compacted(_Entry, tag="compacted"):
     messages: list[Message]
 
 
-class BudgetSpent(_Entry, tag="budget_spent"):
+class BudgetSpent(_Entry, frozen=True, tag="budget_spent"):
     """Something was paid for that no `ModelAnswered` counts: a failed call, a tool, another agent.
 
     Attributes:
@@ -257,7 +254,7 @@ class BudgetSpent(_Entry, tag="budget_spent"):
     cost: float | None = None
 
 
-class TimerSet(_Entry, tag="timer_set"):
+class TimerSet(_Entry, frozen=True, tag="timer_set"):
     """The conversation wants to be woken; setting a timer that is set moves it.
 
     Attributes:
@@ -271,7 +268,7 @@ class TimerSet(_Entry, tag="timer_set"):
     content: str = ""
 
 
-class TimerFired(_Entry, tag="timer_fired"):
+class TimerFired(_Entry, frozen=True, tag="timer_fired"):
     """The timer was seen to, or is not wanted any more."""
 
     timer_id: str
@@ -304,7 +301,7 @@ class StateDump(msgspec.Struct, frozen=True):
     totals: Totals
 
 
-class Snapshot(_Entry, tag="snapshot"):
+class Snapshot(_Entry, frozen=True, tag="snapshot"):
     """All that the entries before it say, so that none of them needs to be read."""
 
     state: StateDump

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-import asyncpg
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 
 from tinyllm_actors.errors import CorruptJournal, StoreBusy, StoreError, StoreFull, StoreReadOnly, StoreUnavailable
 

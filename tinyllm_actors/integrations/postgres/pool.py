@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import anyio
 import anyio.to_thread
-import asyncpg
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 
 from tinyllm_actors.errors import OutcomeUnknown
 from tinyllm_actors.integrations.postgres.failures import Meaning, meaning_of, translated
@@ -18,7 +18,7 @@ from tinyllm_actors.integrations.postgres.failures import Meaning, meaning_of, t
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    Connection: TypeAlias = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
+    from tinyllm_actors.integrations.postgres.connection import Connection
 
 __all__ = ["Connections"]
 
@@ -63,13 +63,14 @@ class Connections:
         self._name = name
         self._max_connections = max_connections
         self._retry_for = retry_for
-        self._pool: asyncpg.Pool[Any] | None = None
+        self._pool: Any = None  # asyncpg has few types
         self._closing = False
 
     async def open(self) -> None:
         """Get ready; nothing is connected yet."""
         password = await anyio.to_thread.run_sync(_no_password, self._dsn)
-        self._pool = await asyncpg.create_pool(
+        create_pool: Any = asyncpg.create_pool  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        self._pool = await create_pool(
             self._dsn,
             password=password,
             min_size=0,
@@ -86,7 +87,6 @@ class Connections:
 
     async def aclose(self) -> None:
         """Close all connections when what runs on them is done, or after a while anyhow."""
-        assert self._pool is not None
         self._closing = True
         with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
             await self._pool.close()
@@ -104,7 +104,6 @@ class Connections:
             OutcomeUnknown: the connection broke while `work` ran, and none could be had since.
             StoreError: PostgreSQL failed, nothing was changed.
         """
-        assert self._pool is not None
         deadline = anyio.current_time() + self._retry_for
         delay = FIRST_DELAY
         unknown: BaseException | None = None

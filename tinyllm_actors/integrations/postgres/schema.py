@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tinyllm_actors.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    import asyncpg
+    from tinyllm_actors.integrations.postgres.connection import Connection
 
 __all__ = ["MIGRATIONS", "migrate"]
 
@@ -123,7 +123,7 @@ MIGRATIONS: Final = (
 _LOCK: Final = 7_316_594_820_165_331
 
 
-async def migrate(connection: asyncpg.Connection[Any], name: str) -> None:
+async def migrate(connection: Connection, name: str) -> None:
     """Bring the tables to the newest version; processes that start together do it one after the other.
 
     Raises:

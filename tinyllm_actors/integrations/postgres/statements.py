@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tinyllm_actors.conversation.codec import Sealed
-    from tinyllm_actors.integrations.postgres.pool import Connection
+    from tinyllm_actors.integrations.postgres.connection import Connection
 
 __all__ = ["append", "claim", "count", "cut", "delete", "due_timers", "list_keys", "page", "prune", "read", "release"]
 

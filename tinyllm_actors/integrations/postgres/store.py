@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from tinyllm_actors.conversation import Append, DueTimer, Grant, Loaded, Record, StoreStats, Summary
     from tinyllm_actors.integrations._asyncio_bridge import Bridge
-    from tinyllm_actors.integrations.postgres.pool import Connection, Connections
+    from tinyllm_actors.integrations.postgres.connection import Connection
+    from tinyllm_actors.integrations.postgres.pool import Connections
 
 try:
     from tinyllm_actors.integrations.postgres import pool, schema, statements

@@ -1,0 +1,34 @@
+"""As much of asyncpg's connection as is used here, with types."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+__all__ = ["Connection"]
+
+
+class Connection(Protocol):
+    """A connection; rows have their values by name, by position, and in order from `values()`."""
+
+    def transaction(self) -> AbstractAsyncContextManager[object]:
+        """Open a transaction for the length of a block."""
+        ...
+
+    async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:
+        """Return the tag of a command, such as `"DELETE 5"`."""
+        ...
+
+    async def fetch(self, query: str, *args: object, timeout: float | None = None) -> list[Any]:
+        """Return the rows of a query."""
+        ...
+
+    async def fetchrow(self, query: str, *args: object, timeout: float | None = None) -> Any:
+        """Return the first row of a query, or None."""
+        ...
+
+    async def fetchval(self, query: str, *args: object, timeout: float | None = None) -> Any:
+        """Return the first value of the first row, or None."""
+        ...
