@@ -20,23 +20,25 @@ _HARMLESS: Final = re.compile(
     r"|^token_?(count|limit|budget|buffer|usage|ids?)(_.*)?$"
 )
 
+# Error messages may hold anything of any length, so each pattern takes linear time: what may repeat before a decision
+# is bounded, and what stands before a name need not be matched to stay.
 _PATTERNS: Final = (
     # Authorization: Bearer …, and the like in any header or message
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), r"\1 " + MASK),
     # user:password@host
-    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s@/]+@"), rf"\1:{MASK}@"),
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,30}://[^\s:/@]*):[^\s@/]+@"), rf"\1:{MASK}@"),
     # key=value and "key": "value"
     (
         re.compile(
-            r"(?i)([\"']?[a-z0-9_-]*(?:api[_-]?key|secret|password|passwd|access[_-]?token|auth[_-]?token)[a-z0-9_-]*[\"']?"
-            r"\s*[=:]\s*[\"']?)[^\s\"',;&)}\]]{4,}"
+            r"(?i)((?:api[_-]?key|secret|password|passwd|access[_-]?token|auth[_-]?token)[a-z0-9_-]{0,60}[\"']?"
+            r"\s{0,20}[=:]\s{0,20}[\"']?)[^\s\"',;&)}\]]{4,}"
         ),
         rf"\1{MASK}",
     ),
     # keys by their well-known prefixes
     (
         re.compile(
-            r"\b(?:sk|pk|rk|lf)[-_](?:[A-Za-z0-9]+[-_])*[A-Za-z0-9]{12,}\b|\bgh[pousr]_[A-Za-z0-9]{20,}\b"
+            r"\b(?:sk|pk|rk|lf)[-_](?:[A-Za-z0-9]+[-_]){0,8}[A-Za-z0-9]{12,}\b|\bgh[pousr]_[A-Za-z0-9]{20,}\b"
             r"|\bAIza[A-Za-z0-9_-]{30,}\b|\bAKIA[A-Z0-9]{12,}\b|\bxox[abprs]-[A-Za-z0-9-]{10,}\b|\bhf_[A-Za-z0-9]{20,}\b"
         ),
         MASK,
