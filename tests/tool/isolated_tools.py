@@ -53,6 +53,15 @@ async def told(context: ToolContext, n: int = 2) -> str:
 
 
 @tool(isolate="process")
+def talkative(context: ToolContext) -> str:
+    """Report much, and then too much at once."""
+    for number in range(1000):
+        context.report(number)
+    context.report("x" * 2**21)
+    return "done"
+
+
+@tool(isolate="process")
 def counted() -> Iterator[int]:
     """Count."""
     yield 1

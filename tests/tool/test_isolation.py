@@ -65,6 +65,9 @@ async def test_calls_share_a_warm_process(warm: Processes, capfd: pytest.Capture
     context = ToolContext(call_id="a", idempotency_key="k", report=seen.append)
     assert await tools.told.call({}, context, processes=warm) == "a k True"
     assert seen == [{"item": 0}, {"item": 1}]
+    seen.clear()
+    assert await tools.talkative.call({}, context, processes=warm) == "done"
+    assert seen == list(range(1000))
     assert await tools.counted.call({}, processes=warm) == 2
     assert await tools.counted_later.call({}, processes=warm) == 3
     assert await tools.Talker.hello.call({}, processes=warm) == "hello"

@@ -13,9 +13,9 @@ import inspect
 import math
 from contextlib import aclosing, closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from anyio import CancelScope, CapacityLimiter, current_time, from_thread, to_thread
+from anyio import CancelScope, CapacityLimiter, current_time, from_thread, get_cancelled_exc_class, to_thread
 from anyio.lowlevel import RunVar, checkpoint_if_cancelled
 
 from tinyllm_actors.errors import ToolError, ToolRetry, ToolTimeout
@@ -51,7 +51,7 @@ async def run_tool(
         ToolTimeout: it took too long.
         ToolRateLimited: its turn comes too late.
         ToolCrashed: its process died.
-        ToolError: it tried to end the process.
+        ToolError: it tried to end the process, or raised what is no `Exception`.
         TypeError: it is a method, and not that of an instance.
         Exception: whatever it raised.
     """
@@ -74,8 +74,22 @@ async def run_tool(
             raise
         except SystemExit as error:
             raise ToolError(tool.name, f"tool {tool.name!r} tried to end the process") from error
+        except Exception:
+            raise
+        except BaseException as error:
+            if _is_ours(error):
+                raise
+            raise ToolError(tool.name, f"tool {tool.name!r} raised {type(error).__name__}: {error}") from error
     seconds = max(0.0, deadline - started)
     raise ToolTimeout(tool.name, f"tool {tool.name!r} did not finish within {seconds:.3g} s and was stopped")
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether an exception that is no `Exception` is a cancellation, Ctrl-C or the end of this coroutine."""
+    kinds = (get_cancelled_exc_class(), KeyboardInterrupt, GeneratorExit)
+    if isinstance(error, BaseExceptionGroup):
+        return cast("BaseExceptionGroup[BaseException]", error).subgroup(kinds) is not None
+    return isinstance(error, kinds)
 
 
 async def _run_once(
@@ -120,7 +134,12 @@ async def _run_in_thread(
 ) -> object:
     def run() -> tuple[object]:
         # In a tuple, as trio closes a coroutine that a thread returns.
-        return (_drain(call(), report) if kind == "generator" else call(),)
+        try:
+            return (_drain(call(), report) if kind == "generator" else call(),)
+        except (StopIteration, GeneratorExit) as error:  # a future or a coroutine would take it for its own
+            raise RuntimeError(f"the function raised {type(error).__name__}") from error
+        except KeyboardInterrupt as error:
+            raise SystemExit from error  # Ctrl-C comes to the main thread only; here it is the function's own idea
 
     (result,) = await to_thread.run_sync(run, abandon_on_cancel=True, limiter=limiter)
     return await _settle(result)

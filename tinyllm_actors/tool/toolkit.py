@@ -16,6 +16,7 @@ from tinyllm_actors.tool.actor import ToolFunction
 from tinyllm_actors.tool.approval import ApprovalRequest, decided_arguments, needs_approval
 from tinyllm_actors.tool.definition import Tool
 from tinyllm_actors.tool.outcome import ToolFinished, ToolOutcome, ToolRequest, ToolStarted
+from tinyllm_actors.tool.result import cut_result
 from tinyllm_actors.tool.source import ListTools, ToolsChanged, ToolSource, merge_tools, topic
 from tinyllm_actors.tool.telling import Observer, Teller
 
@@ -264,7 +265,7 @@ class ToolkitFunction(Function):
             self.context.start_task(ref.kill, name=f"replace {tool.name}")  # it swallows its cancellation
         else:
             self._give_back(tool, ref, free)
-        return self._refusal(call, result["error"]["type"], result["message"])
+        return self._refusal(call, result["error"]["type"], cut_result(result["message"], tool.max_result_chars))
 
     def _give_back(self, tool: Tool[..., Any], ref: FunctionRef, free: list[FunctionRef]) -> None:
         if self._free.get(tool.name) is free:

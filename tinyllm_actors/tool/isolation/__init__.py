@@ -11,7 +11,8 @@ process and all its group are killed at once. It is no sandbox: the function can
 3. What comes back is plain data: text, bytes, or what JSON makes of the result. Nothing that the process sends is
    unpickled. What JSON cannot say (a cycle, an object without fields) comes back as its text. 64 MiB is the limit.
 4. An exception comes back as the built-in one of the same name, or else as `IsolatedFailure`; its traceback is a note.
-5. Standard input is empty, standard output and error go nowhere; report progress with `ToolContext.report`.
+5. Standard input is empty, standard output and error go nowhere; report progress with `ToolContext.report`,
+   at most 1 MiB at a time.
 6. A process serves one call at a time, and is warm for the next: nothing may rely on what a module holds, and nothing
    be spoilt by it. It is renewed after 100 calls, or when a call ran out of memory; the spare ones, at most four,
    end after a minute without work, or with the system. `Tool.call` outside of a system starts a process for each run.

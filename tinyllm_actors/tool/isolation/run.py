@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import msgspec
-from anyio.lowlevel import RunVar
+from anyio.lowlevel import RunVar, checkpoint
 
 from tinyllm_actors.errors import IsolatedFailure, ToolError, ToolRetry
 from tinyllm_actors.tool.isolation.limits import ProcessLimits
@@ -28,6 +28,9 @@ __all__ = ["MAX_PROCESSES", "run_isolated"]
 
 MAX_PROCESSES = 16
 """Processes at work in one event loop."""
+
+MAX_REPORT = 2**20
+"""Bytes of one report; larger ones are dropped."""
 
 _room: Final[RunVar[anyio.Semaphore]] = RunVar("tinyllm_actors.tool processes")
 
@@ -80,7 +83,9 @@ async def _run_in(
             if isinstance(answer, Began):
                 begun = True
             elif isinstance(answer, Report):
-                report(msgspec.json.decode(answer.data))
+                if len(answer.data) <= MAX_REPORT:
+                    report(msgspec.json.decode(answer.data))
+                await checkpoint()  # a process that never stops talking does not stop this loop
             elif isinstance(answer, Done):
                 result = _read(answer)
                 sound = True
