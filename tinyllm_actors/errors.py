@@ -64,6 +64,9 @@ TinyLLMError
 │   ├── McpTimeout                 it did not answer in time (also a TimeoutError)
 │   ├── McpMalformed               what it sent cannot be understood, or is too much
 │   └── McpRefused                 it answered with an error; `.code` and `.status` say which
+├── ConversationBusy               as many turns wait in the conversation as may
+├── ConversationQuarantined        the conversation failed too often and is not started any more
+├── UnknownTurn                    the conversation has no such turn (also a LookupError)
 ├── FunctionFailed                 `unwrap()` of an error dictionary; `.result` is the dictionary
 ├── RunStopped                     an agent's run ended at a limit, or was ended
 │   ├── BudgetExceeded             a model call does not fit into its budget
@@ -96,6 +99,8 @@ __all__ = [
     "CircuitOpen",
     "ConfigurationError",
     "ContextWindowExceeded",
+    "ConversationBusy",
+    "ConversationQuarantined",
     "CorruptJournal",
     "DelegationTooDeep",
     "EntryRejected",
@@ -154,6 +159,7 @@ __all__ = [
     "UnknownPrice",
     "UnknownStore",
     "UnknownTool",
+    "UnknownTurn",
     "Unresponsive",
     "UnsupportedEntry",
 ]
@@ -790,6 +796,57 @@ class McpRefused(McpError):
         super().__init__(server, message, retryable=retryable, retry_after=retry_after)
         self.code = code
         self.status = status
+
+
+class ConversationBusy(TinyLLMError):
+    """As many turns wait in the conversation as may, or one is in progress that must end first; try again later.
+
+    Attributes:
+        key: which conversation.
+        queued: how many turns wait.
+    """
+
+    retryable = True
+
+    def __init__(self, key: str, queued: int) -> None:
+        super().__init__(f"conversation {key!r} is busy: {queued} turns wait; try again when they have ended")
+        self.key = key
+        self.queued = queued
+
+
+class ConversationQuarantined(TinyLLMError):
+    """The conversation failed too often and is not started any more, until somebody releases or deletes it.
+
+    Attributes:
+        key: which conversation.
+        cause: the last failure.
+        failures: how many there were.
+    """
+
+    def __init__(self, key: str, cause: BaseException, failures: int) -> None:
+        super().__init__(
+            f"conversation {key!r} is quarantined after {failures} failures, the last of which was"
+            f" {type(cause).__name__}: {cause}; mend the cause and release() it, or delete() it"
+        )
+        self.key = key
+        self.cause = cause
+        self.failures = failures
+        self.__cause__ = cause
+
+
+class UnknownTurn(TinyLLMError, LookupError):
+    """The conversation has no such turn, or none is in progress.
+
+    Attributes:
+        key: which conversation.
+        turn_id: the name that was given; None for the turn in progress.
+    """
+
+    def __init__(self, key: str, turn_id: str | None) -> None:
+        what = "no turn in progress" if turn_id is None else f"no turn {turn_id!r}"
+        super().__init__(f"conversation {key!r} has {what}; send one with content=…")
+        self.key = key
+        self.turn_id = turn_id
 
 
 # --- functions and agents -------------------------------------------------------------------------

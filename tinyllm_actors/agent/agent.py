@@ -14,8 +14,9 @@ from tinyllm_actors.agent.ref import DESK, AgentRef
 from tinyllm_actors.agent.scope import RunScope, current_scope
 from tinyllm_actors.agent.settings import RunSettings
 from tinyllm_actors.agent.states import AGENT, AgentStates, AgentStep
+from tinyllm_actors.conversation.run_journal import Recall
 from tinyllm_actors.errors import ConfigurationError
-from tinyllm_actors.function import Call, Function
+from tinyllm_actors.function import Call, Function, unwrap
 from tinyllm_actors.kernel import ActorRef, Backoff, ChildSpec, Supervisor, Transition
 from tinyllm_actors.llm import LLM, StructuredOutput, SystemMessage
 from tinyllm_actors.memory import BufferMemory
@@ -146,6 +147,10 @@ class Agent(Function):
                 output_model if isinstance(output_model, StructuredOutput) else StructuredOutput(output_model)
             )
         self._memory_source = memory or BufferMemory.spec()
+        if journal is not None and isinstance(memory, ActorRef):
+            raise ConfigurationError(
+                f"memory={memory!r} is shared; a conversation fills its own from the journal: give the spec of a memory"
+            )
         self._head: list[Message] = [SystemMessage(system_role)] if system_role else []
         self._journal = journal
         self._activity = AgentStates.READY
@@ -182,6 +187,14 @@ class Agent(Function):
             ask_later=context.ref.tell_nowait,
         )
         await super().started()
+
+    async def receive(self, message: Any) -> Any:
+        """Handle a call, or what a conversation tells of the past."""
+        if type(message) is Recall:
+            assert self._parts is not None
+            unwrap(await self._parts.memory(messages=message.messages, clear=True))
+            return None
+        return await super().receive(message)
 
     # --- a run -------------------------------------------------------------------------------------
 

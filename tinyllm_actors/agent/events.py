@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import msgspec
 
-from tinyllm_actors.function import Result
+from tinyllm_actors.conversation.run_events import RunFinished
 from tinyllm_actors.llm import AssistantMessage, Usage
 from tinyllm_actors.tool import ApprovalRequest, Decision, ToolOutcome
 
@@ -174,17 +174,6 @@ class HandedOff(msgspec.Struct, frozen=True, tag="handed_off"):
     agent: str
     run_id: int = 0
     step: int = 0
-
-
-class RunFinished(msgspec.Struct, frozen=True, tag="run_finished"):
-    """The run ended.
-
-    Attributes:
-        result: what a plain call would have answered.
-    """
-
-    result: Result
-    run_id: int = 0
 
 
 AgentEvent: TypeAlias = (

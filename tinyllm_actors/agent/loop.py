@@ -98,7 +98,10 @@ class Loop:
             raise TimeLimitExceeded(limit)
         finally:
             for message in control.end():  # it came too late for this run: a question of its own
-                self._parts.ask_later(Call({"content": message.content}))
+                if self._parts.journal is None:
+                    self._parts.ask_later(Call({"content": message.content}))
+                else:
+                    self._parts.journal.unheard(message)
             self._parts.move(AgentStep.END)
 
     def _budget(self) -> AbstractContextManager[object]:

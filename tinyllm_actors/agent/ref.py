@@ -75,10 +75,14 @@ class AgentRef(FunctionRef):
             Whether a run in progress hears it; otherwise it becomes a question of its own, whose answer nobody waits
             for.
         """
-        if when == "asap" and await self._desk().ask(Inject(content)):
+        if when == "asap" and await self.interject(content):
             return True
         await self.tell(Call({"content": content}))
         return False
+
+    async def interject(self, content: str | list[ContentPart]) -> bool:
+        """Say something to the run in progress and to no other. Returns whether there is one that hears it."""
+        return await self._desk().ask(Inject(content))
 
     async def pending_approvals(self) -> list[ApprovalRequest]:
         """Return the calls that wait for a person."""

@@ -48,6 +48,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tinyllm_actors.conversation.branch import OpenTurn
+    from tinyllm_actors.conversation.compaction import Compaction
     from tinyllm_actors.conversation.entries import (
         ApprovalAsked,
         ApprovalDecided,
@@ -73,9 +74,15 @@ if TYPE_CHECKING:
     from tinyllm_actors.conversation.history_repair import INTERRUPTED, interrupted, repair
     from tinyllm_actors.conversation.journal import Journal, open_journal
     from tinyllm_actors.conversation.memory_store import MemoryStore
+    from tinyllm_actors.conversation.opening import open_conversations
+    from tinyllm_actors.conversation.reading import ConversationStream
     from tinyllm_actors.conversation.records import Append, DueTimer, Grant, Loaded, Record, StoreStats, Summary
+    from tinyllm_actors.conversation.ref import Conversation, Conversations
     from tinyllm_actors.conversation.registry import store_from_url
-    from tinyllm_actors.conversation.run_journal import Resumption, RunJournal
+    from tinyllm_actors.conversation.report import ConversationReport, Quarantine
+    from tinyllm_actors.conversation.run_events import RunFinished, StreamRestarted, TurnAccepted
+    from tinyllm_actors.conversation.run_journal import Recall, Resumption, RunJournal
+    from tinyllm_actors.conversation.settings import ConversationSettings
     from tinyllm_actors.conversation.state import MAX_KNOWN_TURNS, ConversationState, replay
     from tinyllm_actors.conversation.store import ConversationStore
     from tinyllm_actors.conversation.thawing import Thawed, state_of, thaw
@@ -92,8 +99,14 @@ __all__ = [
     "CallResult",
     "Cancelled",
     "Compacted",
+    "Compaction",
+    "Conversation",
+    "ConversationReport",
+    "ConversationSettings",
     "ConversationState",
     "ConversationStore",
+    "ConversationStream",
+    "Conversations",
     "DueTimer",
     "Entry",
     "Grant",
@@ -104,24 +117,30 @@ __all__ = [
     "MemoryStore",
     "ModelAnswered",
     "OpenTurn",
+    "Quarantine",
+    "Recall",
     "Record",
     "Resumption",
+    "RunFinished",
     "RunJournal",
     "Snapshot",
     "StateDump",
     "StoreStats",
+    "StreamRestarted",
     "Summary",
     "Thawed",
     "TimerFired",
     "TimerSet",
     "Totals",
     "TreeEntry",
+    "TurnAccepted",
     "TurnEnded",
     "TurnStarted",
     "export_lines",
     "import_lines",
     "interrupted",
     "new_entry_id",
+    "open_conversations",
     "open_journal",
     "repair",
     "replay",
@@ -135,6 +154,23 @@ _HOME = {
     name: module
     for module, names in {
         "branch": ("OpenTurn",),
+        "settings": ("ConversationSettings",),
+        "run_events": (
+            "RunFinished",
+            "StreamRestarted",
+            "TurnAccepted",
+        ),
+        "report": (
+            "ConversationReport",
+            "Quarantine",
+        ),
+        "ref": (
+            "Conversation",
+            "Conversations",
+        ),
+        "reading": ("ConversationStream",),
+        "opening": ("open_conversations",),
+        "compaction": ("Compaction",),
         "entries": (
             "ApprovalAsked",
             "ApprovalDecided",
@@ -178,6 +214,7 @@ _HOME = {
             "repair",
         ),
         "run_journal": (
+            "Recall",
             "Resumption",
             "RunJournal",
         ),

@@ -141,12 +141,14 @@ class ApprovalAsked(_Entry, frozen=True, tag="approval_asked"):
         name: which tool.
         arguments: JSON text, as the person sees them.
         question: what the person is asked.
+        expires_at: when the question is no longer open, in seconds since the epoch; None if it stays open.
     """
 
     call_id: str
     name: str
     arguments: str = "{}"
     question: str = ""
+    expires_at: float | None = None
 
 
 class ApprovalDecided(_Entry, frozen=True, tag="approval_decided"):
@@ -261,11 +263,13 @@ class TimerSet(_Entry, frozen=True, tag="timer_set"):
         timer_id: its name in the conversation.
         due: when, in seconds since the epoch.
         content: what to say then.
+        every: seconds between repetitions; None for once.
     """
 
     timer_id: str
     due: float
     content: str = ""
+    every: float | None = None
 
 
 class TimerFired(_Entry, frozen=True, tag="timer_fired"):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.llm import Completion, Message, UserMessage
     from tinyllm_actors.tool import ApprovalRequest, Decision, ToolOutcome, ToolRequest
 
-__all__ = ["Resumption", "RunJournal"]
+__all__ = ["Recall", "Resumption", "RunJournal"]
 
 
 class RunJournal(abc.ABC):
@@ -47,6 +47,21 @@ class RunJournal(abc.ABC):
     @abc.abstractmethod
     async def heard(self, message: UserMessage) -> None:
         """The user said something while the run was going on."""
+
+    @abc.abstractmethod
+    def unheard(self, message: UserMessage) -> None:
+        """The user said something that the run, which is about to end, did not hear any more. Must be quick."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Tells an agent what was said, in place of all that it remembers.
+
+    Attributes:
+        messages: oldest first, valid for a model.
+    """
+
+    messages: Sequence[Message]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,7 +103,16 @@ class ConversationState:
 
         A call without a result is shown as interrupted; results stand behind their calls, in the order of the calls.
         """
-        start, path = self._walk(self.head)
+        return self.history_at(self.head)
+
+    def history_before(self, entry_id: str | None) -> list[Message]:
+        """Return the messages that led to an entry, without it; those of its branch, whatever the head."""
+        parent = None if entry_id is None else self.nodes[entry_id].parent
+        return self.history_at(parent)
+
+    def history_at(self, entry_id: str | None) -> list[Message]:
+        """Return the messages up to an entry, with it; None for the empty beginning."""
+        start, path = self._walk(entry_id)
         return history_of(self.prefixes[start] if start is not None else (), path)
 
     def open_turn(self) -> OpenTurn | None:

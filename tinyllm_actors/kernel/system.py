@@ -16,6 +16,7 @@ from tinyllm_actors.kernel.cell import Cell
 from tinyllm_actors.kernel.dead_letters import DeadLetters
 from tinyllm_actors.kernel.envelope import CURRENT, Envelope
 from tinyllm_actors.kernel.events import EventStream, Subscription
+from tinyllm_actors.kernel.extension import extension
 from tinyllm_actors.kernel.groups import Group, Groups
 from tinyllm_actors.kernel.house import House
 from tinyllm_actors.kernel.inspect import ActorNode, look_at
@@ -254,6 +255,14 @@ class ActorSystem:
             root.cold.children = {_SERVICES: services, **children}
         cell = services.cold.children.get(name)
         return await self.spawn_under(services, spec, name) if cell is None else self.ref_to(cell)
+
+    async def conversations(self, agent: ChildSpec, **options: Any) -> Any:
+        """Start a set of durable conversations: `chats = await system.conversations(Agent.spec(…), store="sqlite:///…")`.
+
+        `chats[key]` is a conversation, whether it is new, in memory or asleep. The options are those of
+        `tinyllm_actors.conversation.open_conversations`, which does it and says more.
+        """
+        return await extension("conversations")(self, agent, **options)
 
     # --- looking -----------------------------------------------------------------------------------
 

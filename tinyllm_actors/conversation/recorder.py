@@ -1,0 +1,157 @@
+"""Writes what a run tells into the journal, and reads from it where a run stood."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Literal
+
+from tinyllm_actors.conversation.branch import history_of
+from tinyllm_actors.conversation.entries import (
+    ApprovalAsked,
+    ApprovalDecided,
+    CallIntent,
+    CallResult,
+    Injected,
+    ModelAnswered,
+)
+from tinyllm_actors.conversation.run_journal import Resumption, RunJournal
+from tinyllm_actors.llm.messages import AssistantMessage, ToolMessage
+from tinyllm_actors.tool import Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tinyllm_actors.conversation.branch import OpenTurn
+    from tinyllm_actors.conversation.entries import TreeEntry
+    from tinyllm_actors.conversation.writer import Writer
+    from tinyllm_actors.llm import Completion, UserMessage
+    from tinyllm_actors.llm.messages import ContentPart
+    from tinyllm_actors.tool import ApprovalRequest, ToolOutcome, ToolRequest
+
+__all__ = ["Recorder", "resumption_of"]
+
+
+class Recorder(RunJournal):
+    """The journal of the turn in progress.
+
+    Args:
+        writer: of the conversation.
+        unheard: takes what a run did not hear any more.
+
+    Attributes:
+        turn_id: which turn.
+    """
+
+    def __init__(self, writer: Writer, unheard: Callable[[str | list[ContentPart]], None]) -> None:
+        self._writer = writer
+        self._unheard = unheard
+        self.turn_id = ""
+
+    def idempotency_key(self, step: int, call_id: str) -> str:
+        """Return a digest: what it is made of may name a person, and it goes to services outside."""
+        what = "\0".join((self._writer.grant.key, self.turn_id, str(step), call_id))
+        return hashlib.sha256(what.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+    async def thought(
+        self, completion: Completion, intents: Sequence[ToolRequest], asked: Sequence[ApprovalRequest]
+    ) -> None:
+        """Record an answer with what is about to be done about it, in one transaction."""
+        await self._writer.write(
+            ModelAnswered(completion=completion), *map(_intent, intents), *(_question(request) for request in asked)
+        )
+
+    async def intended(self, requests: Sequence[ToolRequest]) -> None:
+        """Record calls that are about to run."""
+        if requests:
+            await self._writer.write(*map(_intent, requests))
+
+    async def happened(self, outcomes: Sequence[ToolOutcome]) -> None:
+        """Record the ends of calls."""
+        await self._writer.write(*map(_result, outcomes))
+
+    async def decided(self, call_id: str, decision: Decision) -> None:
+        """Record a decision."""
+        await self._writer.write(
+            ApprovalDecided(
+                call_id=call_id,
+                approved=decision.verdict != "deny",
+                note=decision.reason,
+                arguments=decision.arguments,
+            )
+        )
+
+    async def heard(self, message: UserMessage) -> None:
+        """Record what the user said meanwhile."""
+        await self._writer.write(Injected(message=message, source="user"))
+
+    def unheard(self, message: UserMessage) -> None:
+        """Make it a turn of its own."""
+        self._unheard(message.content)
+
+
+def _intent(request: ToolRequest) -> CallIntent:
+    edited = None if request.decision is None else request.decision.arguments
+    return CallIntent(
+        call_id=request.call_id,
+        name=request.name,
+        arguments=request.arguments if edited is None else edited,
+        idempotency_key=request.idempotency_key or None,
+    )
+
+
+def _question(request: ApprovalRequest) -> ApprovalAsked:
+    return ApprovalAsked(
+        call_id=request.call_id,
+        name=request.name,
+        arguments=request.arguments,
+        question=request.description,
+        expires_at=request.expires_at,
+    )
+
+
+def _result(outcome: ToolOutcome) -> CallResult:
+    status: Literal["success", "error", "denied", "interrupted"] = outcome.status
+    if outcome.error == "ToolDenied":
+        status = "denied"
+    elif outcome.error == "Interrupted":
+        status = "interrupted"
+    return CallResult(
+        call_id=outcome.call_id,
+        name=outcome.name,
+        content=outcome.content,
+        status=status,
+        error=outcome.error,
+        full=outcome.full,
+    )
+
+
+def resumption_of(turn: OpenTurn, branch: Sequence[TreeEntry]) -> Resumption:
+    """Return where the run of an open turn stood.
+
+    Args:
+        turn: the open turn.
+        branch: the entries from its first to the head.
+    """
+    unfinished = {call.id for call in turn.waiting} | turn.open.keys()
+    said = history_of((), branch)
+    answer = max((index for index, message in enumerate(said) if isinstance(message, AssistantMessage)), default=-1)
+    # An open call is shown as interrupted there; whether it was is for the run to say. Ids come again in later rounds.
+    said = [
+        message
+        for index, message in enumerate(said)
+        if index < answer or not isinstance(message, ToolMessage) or message.tool_call_id not in unfinished
+    ]
+    return Resumption(
+        said=said,
+        steps=len(turn.answers),
+        tool_calls=sum(isinstance(message, ToolMessage) for message in said),
+        intents={call_id: intent.idempotency_key or "" for call_id, intent in turn.open.items()},
+        decisions={
+            call_id: Decision(
+                verdict="deny" if not made.approved else "approve" if made.arguments is None else "edit",
+                reason=made.note,
+                arguments=made.arguments,
+            )
+            for call_id, made in turn.decided.items()
+        },
+    )

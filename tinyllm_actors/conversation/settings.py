@@ -1,0 +1,57 @@
+"""How a set of conversations is run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tinyllm_actors.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from tinyllm_actors.conversation.compaction import Compaction
+
+__all__ = ["ConversationSettings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationSettings:
+    """The options of `system.conversations(…)`.
+
+    Args:
+        idle: seconds without a message after which a conversation is passivated: it leaves the memory, and the next
+            message brings it back. If in doubt, 900.
+        max_live: conversations in memory at the same time. Beyond, the one that was idle for the longest is
+            passivated; if none is idle, who comes waits.
+        max_queued: turns that may wait in one conversation behind the one in progress; beyond, `ConversationBusy`.
+        max_failures: failures of one conversation within `failure_period` seconds after which it is quarantined.
+        failure_period: in seconds.
+        patience: seconds for which a failing store is tried again before the conversation fails.
+        recover: at the start, take over the conversations that were in memory when an earlier process ended, and let
+            their open turns go on. Give False where several processes share one store: each would take the others'.
+        snapshot_every: entries after which a snapshot is written, so that waking up stays quick.
+        compaction: how to keep histories short; None to keep them whole.
+
+    Raises:
+        ConfigurationError: a number has no meaning; the message names it.
+    """
+
+    idle: float = 900.0
+    max_live: int = 10_000
+    max_queued: int = 100
+    max_failures: int = 5
+    failure_period: float = 60.0
+    patience: float = 30.0
+    recover: bool = True
+    snapshot_every: int = 200
+    compaction: Compaction | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("idle", "failure_period"):
+            if not getattr(self, name) > 0:
+                raise ConfigurationError(f"{name} must be above 0 seconds, got {getattr(self, name)!r}")
+        for name in ("max_live", "snapshot_every"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} must be at least 1, got {getattr(self, name)!r}")
+        for name in ("max_queued", "max_failures", "patience"):
+            if getattr(self, name) < 0:
+                raise ConfigurationError(f"{name} must be 0 or more, got {getattr(self, name)!r}")

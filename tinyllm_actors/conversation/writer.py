@@ -1,0 +1,107 @@
+"""The one way in which an activated conversation changes: entries are made durable, then taken in."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import msgspec
+import structlog
+
+from tinyllm_actors.conversation.entries import HeadMoved, TreeEntry
+from tinyllm_actors.errors import StoreError
+from tinyllm_actors.kernel import Backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tinyllm_actors.conversation.entries import Entry
+    from tinyllm_actors.conversation.journal import Journal
+    from tinyllm_actors.conversation.records import Grant
+    from tinyllm_actors.conversation.state import ConversationState
+
+__all__ = ["Writer", "chained"]
+
+_TREE: Final = frozenset(TreeEntry.__args__)
+
+
+def chained(head: str | None, entries: Iterable[Entry]) -> list[Entry]:
+    """Return entries that follow one another, the first of them `head`."""
+    found: list[Entry] = []
+    for entry in entries:
+        found.append(msgspec.structs.replace(entry, parent=head))
+        if type(entry) in _TREE:
+            head = entry.id
+        elif isinstance(entry, HeadMoved):
+            head = entry.to
+    return found
+
+
+class Writer:
+    """Appends to one conversation and keeps its state in step with what is stored.
+
+    A store that fails for the moment is tried again, with the same entries, which are known by their ids. What is
+    under way is finished though the caller is cancelled: otherwise the state would not know what is stored.
+
+    Args:
+        journal: of the store.
+        grant: the right to append.
+        state: what the journal says; changed by nobody else.
+        patience: seconds for which a failing store is tried again.
+
+    Attributes:
+        error: why it is of no use any more: its state may lack what is stored.
+    """
+
+    def __init__(self, journal: Journal, grant: Grant, state: ConversationState, *, patience: float) -> None:
+        self.grant = grant
+        self.state = state
+        self.error: StoreError | None = None
+        self.since_snapshot = 0
+        self._journal = journal
+        self._patience = patience
+        self._backoff = Backoff(0.05, 2.0, jitter=0.2)
+        self._lock = anyio.Lock()
+
+    async def write(self, *entries: Entry) -> list[Entry]:
+        """Store entries behind the head, take them in, and return them as they were stored.
+
+        Raises:
+            StoreError: they could not be stored, or it is not known; also each time after that.
+            EntryRejected: they make no sense where the conversation is; nothing was stored.
+        """
+        found: list[Entry] = []
+        with anyio.CancelScope(shield=True):  # bounded by the patience and the store's own time-outs
+            async with self._lock:
+                if self.error is not None:
+                    raise self.error
+                found = chained(self.state.head, entries)
+                self.state.check(found)
+                try:
+                    await self._store(found)
+                except StoreError as error:
+                    self.error = error
+                    raise
+                for entry in found:
+                    self.state.apply(entry)
+                self.since_snapshot += len(found)
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        return found
+
+    async def _store(self, entries: list[Entry]) -> None:
+        until = anyio.current_time() + self._patience
+        attempt = 0
+        while True:
+            try:
+                await self._journal.append(self.grant, entries)
+                return
+            except StoreError as error:
+                wait = self._backoff.delay(attempt, random.random())
+                if not error.retryable or anyio.current_time() + wait > until:
+                    raise
+                structlog.get_logger(__name__).warning(
+                    "store failed, trying again", key=self.grant.key, error=str(error), wait=round(wait, 3)
+                )
+            attempt += 1
+            await anyio.sleep(wait)
