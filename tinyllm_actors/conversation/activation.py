@@ -277,7 +277,7 @@ class ConversationActor(Actor):
             case wishes.Fire(timer_id, due):
                 timer = timers.get(timer_id)
                 turn_id = f"timer:{timer_id}:{due!r}"
-                if timer is None or timer.due != due or self._find(turn_id) is not None:
+                if timer is None or timer.due != due or any(log.turn_id == turn_id for log in self._logs()):
                     return None  # it was moved, cancelled, or is being seen to
                 seen: Entry = TimerFired(timer_id=timer_id)
                 if timer.every is not None:  # what was missed meanwhile is skipped

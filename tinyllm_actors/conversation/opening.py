@@ -7,6 +7,8 @@ import secrets
 import socket
 from typing import TYPE_CHECKING, Any, cast
 
+import anyio.to_thread
+
 from tinyllm_actors.conversation.hub import ConversationHub
 from tinyllm_actors.conversation.live import LiveTable
 from tinyllm_actors.conversation.registry import store_from_url
@@ -64,6 +66,9 @@ async def open_conversations(
             raise TypeError(f"no setting {key!r} of conversations; there are {', '.join(known)}")
     made = ConversationSettings(**settings)
     owner = f"{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(4)}"
-    table = LiveTable(store_from_url(store) if isinstance(store, str) else store, owner)
+    if isinstance(store, str):
+        # In a thread, as this may import an adapter, and with it a vendor's package.
+        store = await anyio.to_thread.run_sync(store_from_url, store)
+    table = LiveTable(store, owner)
     ref = await system.spawn(ConversationHub.spec(agent, table, made), name=name)
     return cast("Conversations", ref)
