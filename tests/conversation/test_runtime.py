@@ -175,7 +175,8 @@ async def test_a_turn_goes_on_after_the_process(tool_name: str) -> None:
     tools = [gate.slow, gate.again, gate.quick]
     model = ScriptedModel([tool_calls(("quick", {}), (tool_name, {}))])
     async with ActorSystem("a", shutdown_timeout=1.0) as system:
-        chats = await system.conversations(Agent.spec(model=model, tools=tools), store=store)
+        spec = Agent.spec(model=model, tools=tools).with_options(shutdown=0.0)
+        chats = await system.conversations(spec, store=store)
         async with anyio.create_task_group() as group:
             group.start_soon(lambda: chats["k"]("Go", turn_id="t"))
             await gate.began.wait()
@@ -200,7 +201,9 @@ async def test_open_turns_go_on_though_nobody_asks() -> None:
     """What was acknowledged is answered at the next start."""
     store = MemoryStore()
     async with ActorSystem("a") as system:
-        chats = await system.conversations(Agent.spec(model=ScriptedModel([hang()])), store=store)
+        chats = await system.conversations(
+            Agent.spec(model=ScriptedModel([hang()])).with_options(shutdown=0.0), store=store
+        )
         async with chats["k"].stream("Hello?", turn_id="t") as events:
             assert isinstance(await events.receive(), TurnAccepted)
             await events.receive()
@@ -237,7 +240,7 @@ async def test_a_crash_in_the_middle_restarts_the_conversation_only() -> None:
     async with ActorSystem("test") as system:
         chats = await system.conversations(Agent.spec(model=model, tools=[gate.slow]), store="memory:")
         chat = chats["k"]
-        kinds: list[type] = []
+        kinds: list[Any] = []
         async with chat.stream("Go", turn_id="t") as events:
             async for event in events:
                 kinds.append(type(event))
@@ -340,7 +343,8 @@ async def test_an_approval_survives_the_process() -> None:
     tools = [pay, gate.quick]
     model = ScriptedModel([tool_calls(("quick", {}), ("pay", {"amount": 5}))])
     async with ActorSystem("a") as system:
-        chats = await system.conversations(Agent.spec(model=model, tools=tools), store=store)
+        spec = Agent.spec(model=model, tools=tools).with_options(shutdown=0.0)
+        chats = await system.conversations(spec, store=store)
         async with chats["k"].stream("Pay", turn_id="t") as events:
             async for event in events:
                 if isinstance(event, ToolFinished):
@@ -576,8 +580,8 @@ async def test_an_operator_sees_a_conversation() -> None:
             group.start_soon(lambda: chat("Go", turn_id="t"))
             await gate.began.wait()
             report = await chat.report()
+            assert (report.key, report.turn_id, report.queued, report.epoch) == ("k", "t", 0, 1)
             gate.open.set()
-        assert (report.key, report.turn_id, report.queued, report.epoch) == ("k", "t", 0, 1)
         assert "conversations/k/agent" in system.inspect().render() or "agent" in system.inspect().render()
         assert repr(chat) == "<Conversation 'k'>"
 
@@ -592,7 +596,7 @@ async def test_a_call_has_a_time_out_and_the_turn_has_not() -> None:
         assert late["error"]["type"] == "AskTimeout"
         gate.open.set()
         assert answer_of(await chats["k"]("Go", turn_id="t")) == "Late."
-        kinds = [type(message) for message in await chats["k"].history()]
+        kinds: list[Any] = [type(message) for message in await chats["k"].history()]
         assert kinds == [UserMessage, AssistantMessage, ToolMessage, AssistantMessage]
 
 

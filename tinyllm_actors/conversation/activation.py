@@ -93,6 +93,7 @@ class ConversationActor(Actor):
         self._queue: deque[_Turn] = deque()
         self._current: _Turn | None = None
         self._recent: deque[TurnLog] = deque(maxlen=4)
+        self._dropped = False
         self._agent: Any = None
         self._llm: Any = None
 
@@ -176,12 +177,17 @@ class ConversationActor(Actor):
                 return await self._timer(message)
             case wishes.Compact():
                 return self._current is None and await self._compact(force=True)
+            case wishes.Drop():
+                self._dropped = True
+                self.context.unlink(self._agent)
+                await self._agent.kill()
             case wishes.GetHistory():
                 return self._state.history()
             case wishes.GetReport():
                 return self._report()
             case _:
                 raise TypeError(f"a conversation takes no {type(message).__name__}")
+        return None
 
     def _find(self, turn_id: str) -> TurnLog | None:
         """Return the log of a turn that is known by this name."""
@@ -341,7 +347,12 @@ class ConversationActor(Actor):
             result: Result = failure(RunCancelled(turn.cancelled), state="RUNNING")
             run_id = 0
         else:
-            result, run_id = await self._run(turn)
+            try:
+                result, run_id = await self._run(turn)
+            except ActorError:
+                if self._dropped:
+                    return
+                raise
         if self._writer.error is not None:
             raise self._writer.error
         stored = cast("Result", msgspec.to_builtins(result, enc_hook=_plain, str_keys=True))

@@ -242,9 +242,10 @@ class ConversationHub(Actor):
         try:
             live = self.table.entries.get(key)
             if live is not None and live.ref is not None:
+                await live.ref.ask(wishes.Drop())
                 await live.ref.stop(timeout=0)
             there = await self.table.store.delete(key)
-        except StoreError as error:
+        except (StoreError, ActorError) as error:
             reply.fail(error)
             return
         self._quarantined.pop(key, None)

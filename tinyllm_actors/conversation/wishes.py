@@ -15,6 +15,7 @@ __all__ = [
     "Compact",
     "Decide",
     "Delete",
+    "Drop",
     "Edit",
     "Evict",
     "Find",
@@ -153,6 +154,11 @@ class GetHistory:
 @dataclass(frozen=True, slots=True)
 class GetReport:
     """Answers with a `ConversationReport`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Break off whatever is in progress: the conversation is about to be deleted."""
 
 
 # --- to the set of all -------------------------------------------------------------------------------
