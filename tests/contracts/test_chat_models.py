@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from pydantic import BaseModel
 
+from tinyllm_actors import ActorSystem
 from tinyllm_actors.integrations.litellm import LiteLLMModel
 from tinyllm_actors.integrations.openai_compatible import OpenAICompatibleModel
 from tinyllm_actors.llm import (
+    LLM,
     ChatModel,
     ChatRequest,
     Completed,
@@ -20,6 +23,7 @@ from tinyllm_actors.llm import (
     ImagePart,
     ReasoningDelta,
     ResponseSchema,
+    StructuredOutput,
     SystemMessage,
     TextDelta,
     TextPart,
@@ -27,13 +31,13 @@ from tinyllm_actors.llm import (
     Usage,
     UserMessage,
 )
-from tinyllm_actors.testing.behaviours import Behaviour, answer, answer_tool_calls
+from tinyllm_actors.testing.behaviours import Behaviour, answer, answer_tool_calls, refuse
 from tinyllm_actors.testing.fault_server import FaultServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from tinyllm_actors.testing.http_exchange import Exchange
+    from tinyllm_actors.testing.http_exchange import Exchange, RecordedRequest
 
 pytestmark = [
     pytest.mark.anyio,
@@ -44,6 +48,13 @@ ADAPTERS: dict[str, Callable[[str], ChatModel]] = {
     "openai_compatible": lambda base: OpenAICompatibleModel("any", api_base=base, api_key="sk-0123456789"),
     "litellm": lambda base: LiteLLMModel("openai/any", api_base=base, api_key="sk-0123456789"),
 }
+
+
+class City(BaseModel):
+    name: str
+    people: int
+
+
 REQUEST = ChatRequest(messages=[UserMessage("When is it?")])
 TOOL = ToolSchema("find", "Find it.", {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]})
 
@@ -241,3 +252,27 @@ async def test_tool_calls_end_for_their_own_reason(adapter: str, streamed: bool)
     if streamed:
         assert "".join(event.arguments for event in events) == call.arguments
         assert {event.id for event in events} == {call.id}
+
+
+@each_adapter
+@both_ways
+async def test_a_provider_that_refuses_schemas_is_asked_in_another_way(adapter: str, streamed: bool) -> None:
+    """Native schema, then a tool that has to be called, then words: the answer is the same value."""
+    words: Any = answer('Sure:\n```json\n{"name": "Ulm", "people": 126000,}\n```')
+
+    def choose(request: RecordedRequest) -> Behaviour:
+        body: Any = request.json
+        if "response_format" in body:
+            return refuse(400, "Invalid parameter: 'response_format' of type 'json_schema' is not supported.")
+        return refuse(400, "tool_choice is not available for this model") if "tools" in body else words
+
+    output = StructuredOutput(City)
+    async with FaultServer(choose) as server, ActorSystem("test") as system:
+        llm = await system.spawn(LLM.spec(ADAPTERS[adapter](server.base_url)))
+        if streamed:
+            async with llm.stream(request=REQUEST, output=output) as events:
+                *_, result = [event async for event in events]
+        else:
+            result = await llm(request=REQUEST, output=output)
+    assert output.parse(result["output"]["completion"]) == City(name="Ulm", people=126_000)
+    assert len(server.requests) == 3
