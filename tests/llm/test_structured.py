@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
+import json_repair
 import jsonschema
 import pytest
 from hypothesis import given, settings
@@ -259,6 +260,26 @@ def test_fields_say_where() -> None:
         StructuredOutput(Place).parse(said('{"city": {"name": "Ulm"}, "height": -1}'))
     assert [field["loc"] for field in caught.value.fields] == ["city.people", "height"]
     assert "- city.people: Field required" in caught.value.correction
+
+
+def test_what_is_wrong_throughout_is_told_in_short() -> None:
+    """A million errors are not listed, neither to the model nor to a program."""
+    answer = json.dumps({"value": ["x"] * 20_000})
+    with pytest.raises(OutputInvalid, match="20000 of its values") as caught:
+        StructuredOutput(list[int]).parse(said(answer))
+    assert caught.value.fields == ()
+    assert len(caught.value.correction) < 200
+    assert StructuredOutput(list[int]).partial(answer) is None
+
+
+@pytest.mark.parametrize("answer", ['{"a": "' + "x" * 40_000, "{" * 30_000 + '"', '{"a":' * 5_000], ids=len)
+def test_what_would_take_long_to_mend_is_not_mended(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text that is too long or too deep costs another call, and not seconds of the event loop."""
+    mended: list[str] = []
+    monkeypatch.setattr(json_repair, "loads", mended.append)
+    with pytest.raises(OutputInvalid):
+        StructuredOutput(City).parse(said(answer))
+    assert mended == []
 
 
 def test_a_refusal_is_one() -> None:

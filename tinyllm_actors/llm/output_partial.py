@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PartialReader"]
 
+MAX_ERRORS = 100
+"""With more of them a growing answer is no answer."""
 _ROUNDS = 8
 """How often what does not fit yet is left out, and the rest looked at again."""
 
@@ -57,7 +59,7 @@ class PartialReader:
             try:
                 return self._adapter.validate_python(data)
             except ValidationError as error:
-                if not _without(data, error):
+                if error.error_count() > MAX_ERRORS or not _without(data, error):
                     return None
             except Exception:  # a validator of the type that expects a whole value
                 return None

@@ -50,6 +50,8 @@ T = TypeVar("T")
 
 MAX_TOLD = 20
 """How many errors the model is told of at once."""
+MAX_COUNTED = 10_000
+"""Beyond that many errors an answer is told as wrong altogether."""
 
 # Words with which providers refuse a rung. Any other refusal is of the request itself, and no rung would help.
 _REFUSALS = {
@@ -274,7 +276,9 @@ class StructuredOutput(Generic[T]):
                     first = first or error
         fields: list[dict[str, str]] = []
         lines = ["- the answer: it is no JSON" if text.strip() else "- the answer: it is empty"]
-        if first is not None:
+        if first is not None and first.error_count() > MAX_COUNTED:  # pydantic lists all of them or none
+            lines = [f"- the answer: {first.error_count()} of its values do not fit"]
+        elif first is not None:
             fields = _fields(first)
             lines = [f"- {field['loc'] or 'the answer'}: {field['message']}" for field in fields]
         raise OutputInvalid(
