@@ -99,6 +99,8 @@ def list_tools(cursor: str | None) -> dict[str, Any]:
     """Return a page of tools; there are two."""
     if MODE == "endless":
         return {"tools": [definition("echo")], "nextCursor": "more"}
+    if MODE == "many":
+        return {"tools": [definition(f"t{number}") for number in range(1001)]}
     if MODE == "schema":
         return {"tools": [{"name": "bad", "inputSchema": "no schema"}]}
     names = [*TOOLS, *extra]
@@ -122,7 +124,7 @@ def read(method: str, params: dict[str, Any]) -> dict[str, Any]:
         replied = {**said, "text": "Hi"}
         return {"messages": [{"role": "user", "content": said}, {"role": "assistant", "content": replied}]}
     if params["uri"] == "file:///none":
-        return {"code": -32002, "message": "no such resource"}
+        return {"code": -32002, "message": f"no such resource {os.environ.get('SECRET', '')}"}
     blob = {"uri": "file:///b", "blob": "!" if params["uri"] == "file:///bad" else "aGVsbG8="}
     return {"contents": [{"uri": "file:///a", "text": "text"}, blob]}
 

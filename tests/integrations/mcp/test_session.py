@@ -220,6 +220,28 @@ async def test_a_killed_server_is_started_again() -> None:
         assert system.inspect("quick/session").incarnation == 2
 
 
+async def test_a_server_that_dies_while_nobody_calls() -> None:
+    """It is started again at once, and toolkits learn which tools it has now."""
+    pids: list[int] = []
+    async with session_with(fake()) as (system, session):
+        kit = await system.spawn(Toolkit([_Own(session)]))
+        with suppress(McpTimeout):
+            note: Callable[[McpProgress], None] = lambda progress: pids.append(int(progress.message or "0"))  # noqa: E731
+            await session.call_tool("hang", timeout=0.3, on_progress=note)
+        await outcome(kit, "change", text="fresh")
+
+        async def has(name: str) -> bool:
+            return name in [tool.name for tool in await kit.ask(ListTools())]
+
+        with anyio.fail_after(20):
+            while not await has("fresh"):  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+            os.kill(pids[0], signal.SIGKILL)
+            while await has("fresh"):  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        assert system.inspect("quick/session").incarnation == 2
+
+
 async def test_a_server_that_ends_says_why_without_secrets() -> None:
     """Its exit code and last words are in the error, what its environment holds is not, and toolkits go on."""
     async with ActorSystem("test") as system:
@@ -258,6 +280,7 @@ async def test_a_call_has_its_own_time_out() -> None:
         (fake("leave"), McpUnavailable, "exit code 1: cannot open the files"),
         (fake("schema"), McpMalformed, "does not fit the protocol"),
         (fake("endless"), McpMalformed, "more than 100 pages"),
+        (fake("many"), McpMalformed, "more than 1,000 things"),
         (fake("ancient"), McpMalformed, "1999-01-01"),
         (McpServer.stdio("/no/such/program"), McpUnavailable, "cannot start '/no/such/program'"),
     ],
@@ -318,8 +341,8 @@ async def test_what_a_server_started_ends_with_it() -> None:
 
 async def test_errors_of_requests() -> None:
     """What the server refuses is `McpRefused` with its code; what it sends wrong is malformed."""
-    async with session_with(fake()) as (_, session):
-        with pytest.raises(McpRefused, match="no such resource") as caught:
+    async with session_with(fake(env={"SECRET": SECRET})) as (_, session):
+        with pytest.raises(McpRefused, match=r"no such resource \*\*\*") as caught:
             await session.read_resource("file:///none")
         assert (caught.value.code, caught.value.retryable) == (-32002, False)
         with pytest.raises(McpMalformed, match="no base64"):
