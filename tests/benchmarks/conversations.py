@@ -1,11 +1,11 @@
 """What it costs to keep conversations: acknowledged entries, latency of a step, thaws, and very many passive ones.
 
 ```text
-python tests/benchmarks/conversations.py [--json] [--quick] [--only NAME …] [--backend asyncio|uvloop|trio]
+python tests/benchmarks/conversations.py [--json] [--quick] [--only BAR …] [--stores STORE …] [--backend NAME]
 ```
 
 Each bar has a goal where the design sets one; it is printed beside the figure. SQLite runs in both settings: `full`
-waits for the disk, so its figures are those of the disk. PostgreSQL is a server on this machine, over a Unix socket.
+waits for the disk, so its latency is that of the disk. PostgreSQL is a server on this machine, over a Unix socket.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ GOALS: dict[tuple[str, str], Goal] = {
     ("sqlite full", "entries/s, 200 writers"): Goal(at_least=2_000),
     ("postgres", "entries/s, 200 writers"): Goal(at_least=5_000),
     ("sqlite normal", "step alone, p50 ms"): Goal(at_most=1.0),
-    ("sqlite normal", "thaw of 1000 entries, ms"): Goal(at_most=10.0),
-    ("sqlite full", "thaw of 1000 entries, ms"): Goal(at_most=10.0),
-    ("postgres", "thaw of 1000 entries, ms"): Goal(at_most=10.0),
+    ("sqlite normal", "thaw of 1000 entries, CPU ms"): Goal(at_most=10.0),
+    ("sqlite full", "thaw of 1000 entries, CPU ms"): Goal(at_most=10.0),
+    ("postgres", "thaw of 1000 entries, CPU ms"): Goal(at_most=10.0),
     ("sqlite normal", "look-up among passive, p99 ms"): Goal(at_most=5.0),
     ("postgres", "look-up among passive, p99 ms"): Goal(at_most=5.0),
 }
@@ -153,12 +153,18 @@ async def thawing(store: ConversationStore, *, quick: bool) -> dict[str, float]:
     entries = [entry for number in range(167) for step in turn(number) for entry in step][:1000]
     await store.append([Append.of(grant, entries)])
     waits: list[float] = []
+    cpu: list[float] = []
     for _ in range(5 if quick else 30):
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         thawed = await thaw(store, key, "bench")
         waits.append(time.perf_counter() - start)
+        cpu.append(time.process_time() - cpu_start)
         assert len(thawed.state.history()) == 4 * 166 + 3
-    return {"thaw of 1000 entries, ms": statistics.median(waits) * 1e3, "its best, ms": min(waits) * 1e3}
+    return {
+        "thaw of 1000 entries, CPU ms": statistics.median(cpu) * 1e3,
+        "thaw, p50 ms": statistics.median(waits) * 1e3,
+        "thaw, best ms": min(waits) * 1e3,
+    }
 
 
 async def passive(store: ConversationStore, *, quick: bool) -> dict[str, float]:
@@ -231,11 +237,11 @@ STORES: dict[str, Callable[[], Any]] = {
 }
 
 
-async def measure(names: list[str], *, quick: bool) -> dict[str, dict[str, float]]:
+async def measure(stores: list[str], names: list[str], *, quick: bool) -> dict[str, dict[str, float]]:
     """Return the figures of each store."""
     found: dict[str, dict[str, float]] = {}
-    for store_name, open_store in STORES.items():
-        async with open_store() as store:
+    for store_name in stores:
+        async with STORES[store_name]() as store:
             figures = found.setdefault(store_name, {})
             for name in names:
                 figures |= await BARS[name](store, quick=quick)
@@ -248,13 +254,14 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", nargs="+", choices=BARS, default=["throughput", "latency", "thaw"])
+    parser.add_argument("--stores", nargs="+", choices=STORES, default=list(STORES))
     parser.add_argument("--backend", choices=["asyncio", "uvloop", "trio"], default="asyncio")
     arguments = parser.parse_args()
     options = {"use_uvloop": True} if arguments.backend == "uvloop" else {}
     backend = "trio" if arguments.backend == "trio" else "asyncio"
 
     async def run() -> dict[str, dict[str, float]]:
-        return await measure(arguments.only, quick=arguments.quick)
+        return await measure(arguments.stores, arguments.only, quick=arguments.quick)
 
     found = anyio.run(run, backend=backend, backend_options=options)
     if arguments.json:

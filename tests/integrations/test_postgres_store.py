@@ -102,6 +102,7 @@ class Wire:
             `"answer"` after the server has answered, without passing that on; with a `"!"` behind it, nobody may
             connect from then on.
         refusing: cut new connections at once.
+        requests: how often the store has sent something.
     """
 
     def __init__(self, uri: str, tasks: TaskGroup) -> None:
@@ -113,6 +114,7 @@ class Wire:
         self.script: list[str] = []
         self.refusing = False
         self.refused = anyio.Event()
+        self.requests = 0
         self.port = 0
 
     async def serve(self, *, task_status: TaskStatus[None]) -> None:
@@ -157,6 +159,7 @@ class Wire:
 
             tasks.start_soon(answers)
             async for data in client:
+                self.requests += 1
                 act = self.script.pop(0) if self.script and MARKER in data else "pass"
                 self.refusing |= act.endswith("!")
                 if act.startswith("lose"):
@@ -194,6 +197,18 @@ async def test_a_connection_that_is_cut_during_a_commit_loses_and_doubles_nothin
         assert wire.script == []
         await append(store, grant, turn(3))
         assert await ids(store) == ["e1", "cut-me", "e2", "e3"]
+
+
+async def test_an_append_is_one_round_trip(wire: Wire) -> None:
+    """However many entries and conversations it has, once the connection knows the statement."""
+    async with PostgresStore(wire.url) as store:
+        grants = await store.claim(["a", "b", "c"], "me")
+        await append(store, grants[0], turn(0))
+        before = wire.requests
+        await append(store, grants[0], turn(1))
+        assert wire.requests == before + 1
+        await store.append([Append.of(grant, [turn(number) for number in range(2, 20)]) for grant in grants])
+        assert wire.requests == before + 2
 
 
 @pytest.mark.parametrize("act", ["answer!", "lose!"])
