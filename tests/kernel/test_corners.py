@@ -10,12 +10,22 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from tinyllm_actors.errors import ActorFailed, ActorStopped, MailboxFull, StartFailed, SystemClosed, UnknownActor
+from tinyllm_actors.errors import (
+    ActorFailed,
+    ActorStopped,
+    MailboxFull,
+    RestartLimitExceeded,
+    StartFailed,
+    SystemClosed,
+    UnknownActor,
+)
 from tinyllm_actors.kernel import (
     Actor,
     ActorSystem,
     Broadcast,
+    ChildFailed,
     ChildOptions,
+    ChildRestarted,
     ConsoleLog,
     ExitKind,
     ExitReason,
@@ -28,6 +38,8 @@ from tinyllm_actors.kernel import (
     Unanswered,
     trace,
 )
+from tinyllm_actors.kernel.failure import without_cancellation
+from tinyllm_actors.kernel.slots import current_backend
 from tinyllm_actors.testing import Puppet
 
 if TYPE_CHECKING:
@@ -472,3 +484,175 @@ async def test_a_redelivered_message_of_an_actor_that_was_stopped_meanwhile_is_a
         spec = Breaks.spec().with_options(restart="temporary", on_inflight=InFlight(2))
         with pytest.raises((ActorFailed, ActorStopped)):
             await (await system.spawn(spec)).ask("go", timeout=5)
+
+
+# --- bad moments ----------------------------------------------------------------------------------
+
+
+async def test_who_asked_a_supervisor_that_gave_up_is_told_why() -> None:
+    """Its handler is cancelled, and the asker gets the failure, not the cancellation."""
+
+    class Child(Actor):
+        async def receive(self, message: object) -> None:
+            raise LookupError("broken")
+
+    class Parent(Actor):
+        supervision = Supervisor(max_restarts=0)
+
+        async def receive(self, message: object) -> None:
+            child = await self.context.spawn(Child)
+            await child.tell("break")
+            await anyio.sleep_forever()
+
+    async with ActorSystem(supervisor=PATIENT) as system:
+        parent = await system.spawn(Parent)
+        with pytest.raises(ActorFailed) as caught:
+            await parent.ask("go", timeout=5)
+        assert isinstance(caught.value.cause, RestartLimitExceeded)
+
+
+async def test_a_result_of_which_no_message_can_be_made_is_a_failure_of_the_actor() -> None:
+    """As is a failure for which `on_error` raises."""
+
+    class Pipes(Actor):
+        async def receive(self, message: str) -> None:
+            if message == "result":
+                self.context.pipe_to_self(_nothing, on_result=lambda _: 1 / 0)
+            else:
+                self.context.pipe_to_self(_broken, on_result=str, on_error=lambda _: 1 / 0)
+
+    async with ActorSystem(supervisor=PATIENT) as system, system.events(ChildFailed) as events:
+        pipes = await system.spawn(Pipes)
+        for message in ("result", "error"):
+            await pipes.tell(message)
+            assert isinstance((await events.receive()).cause, ZeroDivisionError)
+
+
+async def _nothing() -> None: ...
+
+
+async def _broken() -> None:
+    raise LookupError("broken")
+
+
+async def test_an_actor_that_ends_with_its_system_starts_nothing_more() -> None:
+    """Its `stopped()` is told that the system is closed, or that it is stopping itself."""
+    told: list[BaseException] = []
+
+    class Late(Puppet):
+        async def stopped(self, reason: ExitReason) -> None:
+            try:
+                await self.context.spawn(Puppet)
+            except (SystemClosed, ActorStopped) as error:
+                told.append(error)
+
+    async with ActorSystem() as system:
+        await (await system.spawn(Late)).stop()
+        await system.spawn(Late)
+    assert [type(error) for error in told] == [ActorStopped, SystemClosed]
+
+
+async def test_a_suspension_can_be_taken_back_while_the_message_in_processing_runs() -> None:
+    """Then nothing is handled twice or at the same time."""
+    gate = anyio.Event()
+    running: list[str] = []
+
+    class Slow(Actor):
+        async def receive(self, message: str) -> str:
+            running.append(message)
+            await gate.wait()
+            assert running.pop() == message
+            return message
+
+    async with ActorSystem() as system:
+        slow = await system.spawn(Slow)
+        asks = [slow.ask(message) for message in ("first", "second")]
+        await anyio.wait_all_tasks_blocked()
+        with anyio.move_on_after(0.01):
+            await slow.suspend()
+        await slow.resume()
+        await anyio.wait_all_tasks_blocked()
+        assert running == ["first"]
+        gate.set()
+        assert [await ask for ask in asks] == ["first", "second"]
+
+
+async def test_a_broadcast_that_is_cancelled_takes_its_messages_back() -> None:
+    """Those that still wait for room are not sent."""
+    gate = anyio.Event()
+    seen: list[int] = []
+
+    class Slow(Actor):
+        async def receive(self, message: int) -> None:
+            await gate.wait()
+            seen.append(message)
+
+    async with ActorSystem() as system:
+        spec = Slow.spec().with_options(mailbox=Mailbox(capacity=1))
+        pool = await system.spawn(Pool.spec(spec, 2, Broadcast()))
+        await pool.tell(1)
+        await anyio.wait_all_tasks_blocked()
+        await pool.tell(2)
+        with anyio.move_on_after(0.01):
+            await pool.tell(3)
+        gate.set()
+        await pool.ask(4)
+        assert sorted(seen) == [1, 1, 2, 2, 4, 4]
+
+
+async def test_children_that_came_later_come_back_with_their_supervisor() -> None:
+    """Those of its specs first; one that was stopped meanwhile stays away."""
+
+    class Fragile(Actor):
+        async def receive(self, message: str) -> int:
+            if message == "break":
+                raise LookupError(message)
+            return self.context.incarnation
+
+    async with ActorSystem(supervisor=PATIENT) as system:
+        node = await system.supervise(Supervisor(max_restarts=0), [Fragile.spec().named("first")], name="node")
+        later = await node.spawn(Fragile, name="later")
+        gone = await node.spawn(Fragile, name="gone")
+        await gone.stop()
+        async with system.events(ChildRestarted) as events:
+            await system["node/first"].tell("break")
+            with anyio.fail_after(5):
+                await events.receive()
+        assert await later.ask("?", timeout=5) == 2
+        assert [child.name for child in system.inspect("node").children] == ["first", "later"]
+
+
+async def test_leaving_what_one_never_joined_is_no_mistake() -> None:
+    """Groups and watches: nothing happens."""
+    async with ActorSystem() as system:
+        stranger, other = await system.spawn(Puppet), await system.spawn(Puppet)
+        assert not system.group("friends").leave(stranger)
+        await other.ask(lambda self: self.context.unwatch(stranger))
+        await other.ask(lambda self: self.context.unlink(stranger))
+        assert stranger.alive
+        assert other.alive
+
+
+async def test_a_cancellation_in_groups_is_one_cancellation() -> None:
+    """However deep; with an error beside it the error counts."""
+    cancelled: BaseException = LookupError("it was not cancelled")
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        try:
+            await anyio.sleep(1)
+        except anyio.get_cancelled_exc_class() as caught:
+            cancelled = caught
+            raise
+    nested = BaseExceptionGroup("two", [BaseExceptionGroup("one", [cancelled])])
+    assert without_cancellation(nested) is cancelled
+    error = LookupError("broken")
+    assert without_cancellation(BaseExceptionGroup("both", [nested, error])) is error
+
+
+async def test_what_was_set_before_is_not_waited_for() -> None:
+    """A slot may be set before anybody waits, and twice."""
+    slot = current_backend().new_slot()
+    slot.set()
+    slot.set()
+    with anyio.fail_after(5):
+        await slot

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from tinyllm_actors.errors import StartFailed
+from tinyllm_actors.errors import InvalidTransition, StartFailed
 from tinyllm_actors.kernel import LIFECYCLE, Actor, ActorSystem, Lifecycle, Machine, Strategy, Supervisor, Transition
+from tinyllm_actors.kernel.lifecycle import Event
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -264,3 +265,14 @@ async def test_rule_18_a_message_during_passivation_starts_the_next_incarnation(
         asked = ref.ask("hello")
         release.set()
         assert await asked == 2
+
+
+async def test_rule_18_an_illegal_move_of_an_actor_is_refused() -> None:
+    """The error names actor, state and event; nothing has moved, and the actor goes on."""
+    async with ActorSystem() as system:
+        ref = await system.spawn(Actor, name="a")
+        with pytest.raises(InvalidTransition, match=r"'?a'?.*resume.*RUNNING"):
+            ref.cell.transition(Event.RESUME)
+        assert ref.state is Lifecycle.RUNNING
+        await ref.suspend()
+        assert ref.state is Lifecycle.SUSPENDED

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from tinyllm_actors.kernel.spec import Supervisor
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -197,12 +195,7 @@ def _node(cell: Cell, path: str, children: tuple[ActorNode, ...]) -> ActorNode:
 
 
 def _restarts_left(cell: Cell, parent: Cell, now: float) -> int:
-    supervision = None if parent.extra is None else parent.extra.supervision
-    if supervision is not None:
-        return supervision.restarts_left(cell, now)
-    config: Supervisor = getattr(parent.actor, "supervision", None) or Supervisor()
-    own = cell.spec.options.max_restarts
-    return config.max_restarts if own is None else min(own, config.max_restarts)
+    return cell.system.care.supervision(parent).restarts_left(cell, now)
 
 
 def _waits_for(current: Envelope | None) -> tuple[str, ...]:
