@@ -79,6 +79,8 @@ async def handler(monkeypatch: pytest.MonkeyPatch) -> Any:
                 }
 
         async def aembedding(self, *_: Any, **more: Any) -> Any:
+            if more["input"] == ["fail"]:
+                return litellm.EmbeddingResponse(model="mine", data=[{"embedding": {"not": "numbers"}}])
             rows = [
                 {"object": "embedding", "index": n, "embedding": [float(len(t)), 1.0]}
                 for n, t in enumerate(more["input"])
@@ -104,6 +106,8 @@ async def test_a_handler_of_the_users_own_answers(handler: Any) -> None:
     assert (last.completion.message.content, last.completion.finish_reason) == ("mine", "stop")
     async with opened(LiteLLMEmbeddings("mine/any")) as model:
         embeddings = await model.embed(["one", "three"])
+        with pytest.raises(errors.MalformedResponse, match="holds no embeddings"):
+            await model.embed(["fail"])
     assert [row.tolist() for row in embeddings.vectors] == [[3.0, 1.0], [5.0, 1.0]]
 
 

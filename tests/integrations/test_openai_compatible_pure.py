@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from tinyllm_actors import errors
 from tinyllm_actors.integrations.openai_compatible import from_name
-from tinyllm_actors.integrations.openai_compatible.address import endpoint_url, request_headers, secrets_of
+from tinyllm_actors.integrations.openai_compatible.address import (
+    endpoint_url,
+    proxy_address,
+    request_headers,
+    secrets_of,
+)
 from tinyllm_actors.integrations.openai_compatible.events import EventReader, events_of
 from tinyllm_actors.integrations.openai_compatible.failures import (
     Complaint,
@@ -167,6 +172,13 @@ def test_an_excerpt_is_short_and_on_one_line() -> None:
 def test_the_address(base: str, url: str) -> None:
     """Requests go below `api_base`, however it ends."""
     assert endpoint_url(base) == url
+
+
+def test_a_proxys_credentials_are_taken_out_of_its_address() -> None:
+    """What is kept of a proxy's address can be shown; user and password are decoded."""
+    assert proxy_address("http://h:3128/x") == ("http://h:3128", None)
+    assert proxy_address("https://u@[::1]") == ("https://[::1]", ("u", ""))
+    assert proxy_address("http://u:p%40@h:1") == ("http://h:1", ("u", "p@"))
 
 
 def test_headers_of_ones_own_win() -> None:

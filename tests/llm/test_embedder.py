@@ -275,8 +275,13 @@ async def test_callers_of_one_model_share_its_limits() -> None:
                 tasks.start_soon(ask, ref, name)
         assert (model.most, len(model.calls)) == (1, 6)
         result: Any = await refs[0].within(5)(texts=["one more"])
-    assert result["error"]["type"] == "ProviderBusy"
+        budget = Budget(max_tokens=100)
+        with budget.active():
+            unsent: Any = await refs[1].within(5)(texts=["another"])
+    for refused in (result, unsent):
+        assert refused["error"]["type"] == "ProviderBusy"
     assert len(model.calls) == 6
+    assert (budget.used.tokens, budget.reserved.tokens) == (0, 0)
 
 
 async def test_after_a_429_all_callers_wait_once() -> None:

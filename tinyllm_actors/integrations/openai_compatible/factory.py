@@ -65,6 +65,7 @@ def embedding_from_name(name: str, options: Mapping[str, object]) -> OpenAICompa
     model, own = _arguments(name, options, _EMBEDDINGS, "openai/text-embedding-3-small")
     if own["api_base"] == _HOMES["openai"]:
         own.setdefault("unit_length", True)
+        own["options"].setdefault("encoding_format", "base64")
     made = OpenAICompatibleEmbeddings(model, **own)
     made.name = name
     return made
