@@ -56,8 +56,8 @@ class OpenAICompatibleEmbeddings(EmbeddingModel):
         connect_timeout: seconds until there is a connection, name look-up and TLS included.
         idle_timeout: seconds without a byte from the provider.
         options: for the provider with each request (`encoding_format`, `user`, `input_type`, …). With
-            `encoding_format="base64"`, which OpenAI and vLLM know, a vector of 1,536 dimensions takes 8 KB instead of 21
-            on the wire, and 22 µs instead of 103 to read.
+            `encoding_format="base64"`, which OpenAI and vLLM know, a vector of 1,536 dimensions takes 8 KB on the wire
+            instead of 21, and 22 µs to read instead of 103.
         max_body_bytes: an answer may have this many bytes: 2,048 vectors of 3,072 dimensions take some 70 MB.
         max_connections: connections at once; further calls wait for one.
         proxy: the address of an HTTP proxy.
