@@ -435,9 +435,13 @@ async def test_rule_19_passivation_works_with_a_priority_mailbox() -> None:
 
 async def test_rule_19_periods_that_were_missed_together_are_skipped_together() -> None:
     """A loop that stood still for many periods gives one message, and the next comes on the grid, not at once."""
+
+    def arm(self: Puppet) -> None:
+        self.context.send_after(10.0, "tick", every=10.0)
+
     async with ActorSystem() as system:
         ref = await system.spawn(Puppet)
-        await ref.ask(lambda self: self.context.send_after(10.0, "tick", every=10.0), timeout=5.0)
+        await ref.ask(arm, timeout=5.0)
         (timer,) = ref.cell.cold.timers.values()
         timer.when -= 100.0  # as if it were 85 seconds too late
         await anyio.sleep(15.0)
