@@ -112,6 +112,22 @@ class Calls(RuleBasedStateMachine):
 TestCalls = Calls.TestCase
 
 
+@pytest.mark.parametrize("healthy", [True, False])
+def test_a_call_from_before_tells_nothing(healthy: bool) -> None:
+    """How a call ends that went out before the circuit opened neither closes it, nor opens it, nor ends the trial."""
+    circuit = Circuit(Breaker(max_failures=1, cooldown=10.0), "m", lambda source, event, target: None)
+    late, failed, later = (circuit.admit(0.0) for _ in range(3))
+    circuit.end(failed, False, 1.0)
+    circuit.end(late, healthy, 2.0)
+    assert (circuit.state, circuit.ready_at(2.0)) == (CircuitState.OPEN, 11.0)
+    trial = circuit.admit(11.0)
+    circuit.end(later, healthy, 12.0)
+    assert (circuit.state, circuit.ready_at(12.0)) == (CircuitState.HALF_OPEN, math.inf)
+    circuit.end(trial, True, 13.0)
+    circuit.end(later, False, 14.0)
+    assert circuit.state is CircuitState.CLOSED
+
+
 @pytest.mark.parametrize("settings", [{"max_failures": 0}, {"cooldown": 0.0}, {"cooldown": math.inf}])
 def test_settings_without_meaning_are_refused(settings: dict[str, Any]) -> None:
     """Each is an error that shows the values."""

@@ -11,7 +11,18 @@ import pytest
 from tinyllm_actors import Actor, ActorSystem, Agent
 from tinyllm_actors.errors import ModelError, RateLimited
 from tinyllm_actors.function import unwrap
-from tinyllm_actors.llm import LLM, Budget, BudgetNotice, ChatRequest, ModelInfo, Price, TextDelta, Usage, UserMessage
+from tinyllm_actors.llm import (
+    LLM,
+    Budget,
+    BudgetNotice,
+    ChatRequest,
+    Limits,
+    ModelInfo,
+    Price,
+    TextDelta,
+    Usage,
+    UserMessage,
+)
 from tinyllm_actors.testing import ScriptedModel, VirtualClock, fail, hang, text, tool_call
 
 if TYPE_CHECKING:
@@ -136,6 +147,18 @@ async def test_a_failed_call_costs_what_is_known() -> None:
     assert 100 < budget.used.tokens < 130
     assert budget.used.calls == 2
     assert budget.reserved.tokens == 0
+
+
+async def test_a_call_that_is_not_sent_costs_nothing() -> None:
+    """What was reserved for a call that had no turn at its provider is free again, and no call is counted."""
+    budget = Budget(max_tokens=100_000)
+    model = ScriptedModel([text("hi", usage=USED)])
+    async with ActorSystem("t") as system:
+        llm = await system.spawn(LLM.spec(model, budget=budget, limits=Limits(requests_per_minute=1)))
+        unwrap(await ask(llm))
+        result = await ask(llm.within(5.0))
+    assert result["error"]["type"] == "ProviderBusy"
+    assert (budget.used.calls, budget.used.tokens, budget.reserved.tokens) == (1, 150, 0)
 
 
 async def test_each_retry_is_a_call_of_its_own() -> None:
