@@ -21,11 +21,13 @@ CAP = 8
 
 @tool
 async def work(n: int, context: ToolContext) -> str:
-    """Work."""
+    """Work; the first ones wait until as many run as may."""
     counts["running"] += 1
     counts["peak"] = max(counts["peak"], counts["running"])
     context.report(n)
-    for _ in range(5 + n % 3):
+    while counts["peak"] < CAP:
+        await anyio.lowlevel.checkpoint()
+    for _ in range(n % 3):
         await anyio.lowlevel.checkpoint()
     counts["running"] -= 1
     return f"{n} " + "x" * 10
