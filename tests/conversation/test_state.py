@@ -197,14 +197,15 @@ def test_an_open_turn_says_where_to_go_on() -> None:
         ModelAnswered(id="2", parent="1", completion=said("", "old")),
         ApprovalAsked(id="3", parent="2", call_id="old", name="look"),
         result("4", "3", "old"),
-        ModelAnswered(id="5", parent="4", completion=said("", "a", "b", "c", "d")),
+        ModelAnswered(id="5", parent="4", completion=said("", "a", "b", "c", "d", "e")),
         ApprovalAsked(id="6", parent="5", call_id="a", name="look"),
         ApprovalAsked(id="7", parent="6", call_id="d", name="look"),
         ApprovalDecided(id="8", parent="7", call_id="a", approved=True),
         CallIntent(id="9", parent="8", call_id="a", name="look", approvals=("8",)),
         CallIntent(id="10", parent="9", call_id="b", name="look"),
         result("11", "10", "b"),
-        Injected(id="12", parent="11", message=SystemMessage("note")),
+        CallResult(id="12", parent="11", call_id="e", name="look", content="no", status="denied"),
+        Injected(id="13", parent="12", message=SystemMessage("note")),
     ]
     turn = replay(entries).open_turn()
     assert turn is not None
@@ -212,14 +213,14 @@ def test_an_open_turn_says_where_to_go_on() -> None:
     assert len(turn.answers) == 2
     assert [call.id for call in turn.waiting] == ["c", "d"]
     assert list(turn.open) == ["a"]
-    assert list(turn.finished) == ["b"]
+    assert list(turn.finished) == ["b", "e"]
     assert list(turn.asked) == ["d"]
     assert list(turn.decided) == ["a"]
     assert turn.cancelled is None
-    cancelled = replay([*entries, Cancelled(id="13", parent="12", turn_id="t1", reason="enough")]).open_turn()
+    cancelled = replay([*entries, Cancelled(id="14", parent="13", turn_id="t1", reason="enough")]).open_turn()
     assert cancelled is not None
     assert cancelled.cancelled is not None
-    ended = TurnEnded(id="14", parent="12", turn_id="t1", status="success", result={"answer": 42})
+    ended = TurnEnded(id="14", parent="13", turn_id="t1", status="success", result={"answer": 42})
     state = replay([*entries, ended])
     assert state.open_turn() is None
     assert state.turns["t1"].result == {"answer": 42}
