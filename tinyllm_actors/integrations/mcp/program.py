@@ -79,6 +79,7 @@ class _Program:
         self._process = process
         self._on_end = on_end
         self._last_words = b""
+        self._silent = anyio.Event()  # its standard error has ended
         self._stopping = False
         self._inbox, self.messages = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         self.outbox, self._letters = anyio.create_memory_object_stream[SessionMessage](0)
@@ -114,6 +115,7 @@ class _Program:
         with suppress(*_BROKEN):
             async for chunk in stderr:
                 self._last_words = (self._last_words + chunk)[-LAST_WORDS:]
+        self._silent.set()
 
     def _end(self, failure: McpError) -> None:
         if not self._stopping:
@@ -121,7 +123,9 @@ class _Program:
         self._inbox.close()
 
     async def _death(self) -> McpUnavailable:
-        await self._ended(GRACE)
+        if await self._ended(GRACE):
+            with anyio.move_on_after(GRACE):  # what it started may still write
+                await self._silent.wait()
         code = self._process.returncode
         if code is None:
             how = "the program closed its input or output"
