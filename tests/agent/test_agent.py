@@ -250,3 +250,21 @@ async def test_an_unknown_model_is_named_when_the_agent_starts(name: str) -> Non
             await system.spawn(Agent.spec(model=name))
         assert repr(name) in str(caught.value)
         assert isinstance(caught.value.cause, UnknownModel)
+
+
+async def test_call_ids_that_come_again_are_made_new() -> None:
+    """A model that counts its calls from the same number each time gets a history in which no id comes twice."""
+
+    def same_id(request: Any) -> Any:
+        return tool_call("lookup", key="x")
+
+    class Counting(ScriptedModel):
+        def _with_fresh_ids(self, step: Any) -> Any:
+            return step
+
+    model = Counting([same_id, same_id, text("Done.")])
+    async with ActorSystem("test") as system:
+        agent = await system.spawn(Agent.spec(model=model, tools=[lookup]))
+        assert answer_of(await agent(content="Go")) == "Done."
+    ids = [message.tool_call_id for message in model.requests[-1].messages if isinstance(message, ToolMessage)]
+    assert ids == ["call_0", "call_0-2"]

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from tinyllm_actors import ActorSystem, Agent, tool
-from tinyllm_actors.conversation import INTERRUPTED, repair, store_from_url, writer
+from tinyllm_actors.conversation import INTERRUPTED, TurnStarted, repair, store_from_url, writer
 from tinyllm_actors.conversation.recorder import Recorder
 from tinyllm_actors.llm import (
     AssistantMessage,
@@ -196,7 +196,7 @@ def acknowledge_early() -> None:
                 await self._journal.append(self.grant, held)
         pending.append(entries)
 
-    writer.Writer._store = early  # type: ignore[method-assign]
+    writer.Writer._store = early
 
 
 def journal_late() -> None:
@@ -213,8 +213,8 @@ def journal_late() -> None:
         await self.intended([request for request in held if request.call_id in ended])
         await happened(self, outcomes)
 
-    Recorder.thought = late_thought  # type: ignore[method-assign]
-    Recorder.happened = late_happened  # type: ignore[method-assign]
+    Recorder.thought = late_thought
+    Recorder.happened = late_happened
 
 
 MUTATIONS = {"acknowledge_early": acknowledge_early, "journal_late": journal_late}
@@ -273,7 +273,7 @@ def violations(expected: list[Any], history: list[Any], valid: bool, lines: list
     interrupted = sum(message[1] == INTERRUPTED for message in history)
     made = sum(line[:2] == ["ended", "charge"] for line in lines)
     said = [message[1] for message in history if message[0] == "UserMessage"]
-    acknowledged = {TURNS[line[1]] for line in lines if line[0] == "acknowledged"}
+    acknowledged: set[str] = {TURNS[line[1]] for line in lines if line[0] == "acknowledged"}
     checks = {
         "the history is not valid": valid,
         "the history has lost or gained messages": len(history) == len(expected),
@@ -353,7 +353,7 @@ async def audit(url: str, conversations: int) -> list[tuple[list[str], bool]]:
             after = 0
             while page := await kept.page(f"k{key}", after=after, limit=1000):
                 entries = [record.entry() for record in page]
-                turns += [entry.turn_id for entry in entries if type(entry).__name__ == "TurnStarted"]
+                turns += [entry.turn_id for entry in entries if isinstance(entry, TurnStarted)]
                 after = page[-1].sequence
             found.append((turns, len(turns) == len(set(turns))))
     return found

@@ -6,9 +6,11 @@ import inspect
 import time
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
+import msgspec
 
 from tinyllm_actors.agent import events
 from tinyllm_actors.agent.decision import HANDED_OVER, Act, Answer, GiveUp, HandOff, Listen, Think, decide
@@ -16,7 +18,7 @@ from tinyllm_actors.agent.member import ask_member, open_member
 from tinyllm_actors.agent.plan import CallPlan, plan_calls
 from tinyllm_actors.agent.states import AgentStep
 from tinyllm_actors.agent.thinking import Tally, ask_model
-from tinyllm_actors.agent.turn import Turn
+from tinyllm_actors.agent.turn import Turn, with_fresh_ids
 from tinyllm_actors.conversation.history_repair import repair
 from tinyllm_actors.errors import OutputInvalid, TimeLimitExceeded
 from tinyllm_actors.function import Call, unwrap
@@ -176,6 +178,10 @@ class Loop:
         )
         turn.partial.clear()
         message = completion.message
+        if message.tool_calls:
+            message = with_fresh_ids(message, chain(turn.history, turn.said))
+            if message is not completion.message:
+                turn.completion = completion = msgspec.structs.replace(completion, message=message)
         turn.said.append(message)
         self._tally.count(completion)
         if message.tool_calls:

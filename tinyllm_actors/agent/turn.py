@@ -4,17 +4,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tinyllm_actors.agent.decision import open_calls
 from tinyllm_actors.conversation.history_repair import interrupted
 from tinyllm_actors.errors import FunctionFailed
-from tinyllm_actors.llm import AssistantMessage, ToolMessage
+from tinyllm_actors.llm import AssistantMessage, ToolCall, ToolMessage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tinyllm_actors.conversation import Resumption
     from tinyllm_actors.llm import Completion, Message, UserMessage
     from tinyllm_actors.tool import ToolOutcome
 
-__all__ = ["Turn"]
+__all__ = ["Turn", "with_fresh_ids"]
+
+
+def with_fresh_ids(message: AssistantMessage, said: Iterable[Message]) -> AssistantMessage:
+    """Return a message whose calls have ids that came nowhere before: some models count from the same number each time.
+
+    Args:
+        message: what a model said.
+        said: all messages before it.
+    """
+    taken = {call.id for other in said if isinstance(other, AssistantMessage) for call in other.tool_calls}
+    if taken.isdisjoint(call.id for call in message.tool_calls):
+        return message
+    calls: list[ToolCall] = []
+    for call in message.tool_calls:
+        fresh, number = call.id, 2
+        while fresh in taken:
+            fresh = f"{call.id}-{number}"
+            number += 1
+        taken.add(fresh)
+        calls.append(ToolCall(fresh, call.function))
+    return msgspec.structs.replace(message, tool_calls=calls)
 
 
 class Turn:

@@ -92,11 +92,14 @@ from tinyllm_actors.llm.model_switched import ModelSwitched
 from tinyllm_actors.llm.price import Price
 from tinyllm_actors.llm.ref import LLMRef, SwapModel
 from tinyllm_actors.llm.registry import embedding_from_name, model_from_name
+from tinyllm_actors.llm.roles import LENIENT, STRICT, RoleRules, fit_roles
 from tinyllm_actors.llm.structured import OutputMode, OutputRung, StructuredOutput
 from tinyllm_actors.llm.tokens import TokenCount, count_tokens
 
 __all__ = [
+    "LENIENT",
     "LLM",
+    "STRICT",
     "AssistantMessage",
     "Breaker",
     "Budget",
@@ -126,6 +129,7 @@ __all__ = [
     "Price",
     "ReasoningDelta",
     "ResponseSchema",
+    "RoleRules",
     "Spent",
     "StreamEvent",
     "StructuredOutput",
@@ -144,6 +148,7 @@ __all__ = [
     "count_tokens",
     "current_budget",
     "embedding_from_name",
+    "fit_roles",
     "max_tokens_for",
     "model_from_name",
 ]

@@ -13,6 +13,7 @@ from tinyllm_actors.llm.gate import health_of, is_shared
 from tinyllm_actors.llm.model_switched import ModelSwitched
 from tinyllm_actors.llm.next_step import NextStep, next_step
 from tinyllm_actors.llm.output_limit import limited_to, output_limit_of
+from tinyllm_actors.llm.roles import fitting
 from tinyllm_actors.llm.spending import degrading_budget, open_reservation, settle_completion, settle_failure
 from tinyllm_actors.llm.tokens import estimate_request
 from tinyllm_actors.llm.watch import Watch
@@ -186,6 +187,7 @@ class Attempts:
         deadline = remaining - min(0.5, remaining * 0.1)
         patience = min(self._setup.patience.idle_timeout, deadline)
         request = self._request if self._ladder is None else self._ladder.prepare(self._request, model)
+        request = fitting(request, model.capabilities.roles)
         if self._setup.sizing is not None:
             request = await self._route.sized(request, self._setup.sizing, model)
         reservation: Reservation | None = None

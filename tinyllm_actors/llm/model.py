@@ -14,6 +14,7 @@ import anyio
 import msgspec
 
 from tinyllm_actors.llm.messages import AssistantMessage, Message
+from tinyllm_actors.llm.roles import RoleRules
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -197,11 +198,19 @@ StreamEvent: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta | Completed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a model can do by itself. What it cannot is worked around above the port."""
+    """What a model can do by itself. What it cannot is worked around above the port.
+
+    Attributes:
+        tools: call tools.
+        json_schema: hold its answer to a schema.
+        images: look at pictures.
+        roles: what it demands of the order of roles; None for nothing. `STRICT` suits every chat template.
+    """
 
     tools: bool = True
     json_schema: bool = True
     images: bool = False
+    roles: RoleRules | None = None
 
 
 class ChatModel(abc.ABC):
