@@ -215,10 +215,10 @@ async def test_who_is_let_in_while_leaving_leaves_nothing_behind() -> None:
 
 async def test_who_leaves_the_line_lets_the_next_one_go() -> None:
     """When a large call that waits first leaves, a small one behind it that fits goes at once."""
+    went: list[float] = []
     async with ActorSystem("t") as system, anyio.create_task_group() as tasks:
         gate = gate_of(system, Limits(tokens_per_minute=100))
         (await gate.enter(50, INF)).end(True)
-        went: list[float] = []
         began = anyio.current_time()
 
         async def large() -> None:
