@@ -214,6 +214,13 @@ def test_no_beginning_of_a_stream_is_taken_for_the_whole(number: int) -> None:
         assert part.message is None or part.message == whole.message
 
 
+def test_a_call_beyond_the_limits_never_runs_without_its_arguments() -> None:
+    """What comes after the reason to end is no farewell if it is part of the answer."""
+    answer = WireAnswer(calls=[("send", {"text": "x" * 2_000})])
+    first = b'data: {"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}\n\n'
+    assert read([first + stream_of(answer)]).refusal[0] == "MalformedResponse"
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_mutated_streams_are_answers_or_refusals(seed: int) -> None:
     """Whatever is wrong with a stream: no untyped error, no call that is not whole, no matter how it is cut."""

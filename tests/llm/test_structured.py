@@ -262,6 +262,42 @@ def test_fields_say_where() -> None:
     assert "- city.people: Field required" in caught.value.correction
 
 
+class Box(BaseModel):
+    value: int
+
+
+def test_an_object_may_have_the_key_that_wraps() -> None:
+    """What the model forgot to wrap is read as it is where that fits."""
+    for answer in ('{"value": {"value": 1}}', '{"value": 1}'):
+        assert StructuredOutput(Box | None).parse(said(answer)) == Box(value=1)
+
+
+def test_the_last_of_several_answers_counts() -> None:
+    """A draft before it is thinking aloud."""
+    draft, final = (f'```json\n{{"name": "Ulm", "people": {people}}}\n```' for people in (1, 2))
+    assert StructuredOutput(City).parse(said(f"Perhaps {draft} or rather {final}")).people == 2
+
+
+def test_json_is_not_mended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the whole text is JSON, what is wrong is its meaning."""
+    mended: list[str] = []
+    monkeypatch.setattr(json_repair, "loads", mended.append)
+    with pytest.raises(OutputInvalid):
+        StructuredOutput(City).parse(said('{"name": "Ulm"}'))
+    assert mended == []
+
+
+def test_a_reference_to_itself_ends() -> None:
+    """No schema that a type makes for itself hangs the program."""
+    schema, strict, _ = adapt_schema({"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/A"}}})
+    assert (schema["type"], strict) == ("object", True)
+
+
+def test_what_follows_a_wrong_item_does_not_take_its_place() -> None:
+    """A growing list ends before what does not fit."""
+    assert StructuredOutput(list[int]).partial('{"value": [1, "x", 3, ') == [1]
+
+
 def test_what_is_wrong_throughout_is_told_in_short() -> None:
     """A million errors are not listed, neither to the model nor to a program."""
     answer = json.dumps({"value": ["x"] * 20_000})

@@ -96,6 +96,7 @@ class ChunkAssembler:
     """
 
     __slots__ = (
+        "_broken",
         "_by_index",
         "_calls",
         "_created",
@@ -118,6 +119,8 @@ class ChunkAssembler:
 
     def __init__(self, model: str = "", *, limits: AnswerLimits = DEFAULT_LIMITS) -> None:
         self.started = False
+        self._broken: MalformedResponse | None = None
+        """Why what came was refused; part of it may be among the calls, so there is no answer any more."""
         self._model = model
         self._limits = limits
         self._id = ""
@@ -194,7 +197,10 @@ class ChunkAssembler:
 
         Raises:
             StreamInterrupted: the answer may be cut short: no reason to end came, or a tool call is incomplete.
+            MalformedResponse: part of it was beyond the limits.
         """
+        if self._broken is not None:
+            raise self._broken
         reason = self._finish_reason
         if reason is None and not (ended and self.started):
             self._interrupt("the answer broke off before its end")
@@ -361,13 +367,14 @@ class ChunkAssembler:
             self._refuse("the answer is longer", "max_characters")
 
     def _refuse(self, what: str, limit: str) -> NoReturn:
-        raise MalformedResponse(
+        self._broken = MalformedResponse(
             f"{what} than {limit}={getattr(self._limits, limit)} allows",
             retryable=False,
             output_started=self.started,
             partial=self.partial,
             model=self._model or None,
         )
+        raise self._broken
 
     def _interrupt(self, message: str, *, retryable: bool | None = None) -> NoReturn:
         raise StreamInterrupted(
