@@ -294,6 +294,19 @@ async def test_one_429_holds_all_callers() -> None:
     assert times["asked"] == [0.0, *[10.0] * 10]
 
 
+async def test_the_shared_wait_begins_anew_after_an_answer() -> None:
+    """Waits grow from one refusal to the next, and are short again once the model has answered."""
+    refusal = fail(RateLimited("slow"))
+    model = script("m", refusal, refusal, text("hi"), refusal, text("hi"))
+    async with ActorSystem("t") as system:
+        llm = await system.spawn(LLM.spec(model, backoff=BACKOFF))
+        began = anyio.current_time()
+        assert await said(llm) == "hi"
+        assert anyio.current_time() - began == pytest.approx(1.0 + 2.0)
+        assert await said(llm) == "hi"
+        assert anyio.current_time() - began == pytest.approx(3.0 + 1.0)
+
+
 async def test_a_model_that_is_down_is_left_alone() -> None:
     """With a breaker and a fallback, a model that keeps failing costs nothing after the first few, until it is well."""
     down = script("down", *[fail(Overloaded("no", status=500))] * 3, text("well again"))
