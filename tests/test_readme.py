@@ -6,8 +6,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tinyllm_actors import ActorSystem, Agent
+from tinyllm_actors.testing import ScriptedModel, text
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,7 +26,7 @@ def test_the_program_runs(backend: str, tmp_path: Path) -> None:
     """The program prints a successful answer on both backends and warns of nothing."""
     if backend == "trio":
         pytest.importorskip("trio")
-    (program,) = _blocks("python")
+    program, _ = _blocks("python")
     assert program.count("anyio.run(main)") == 1
     path = tmp_path / "program.py"
     path.write_text(program.replace("anyio.run(main)", f"anyio.run(main, backend={backend!r})"), encoding="utf-8")
@@ -34,9 +38,24 @@ def test_the_program_runs(backend: str, tmp_path: Path) -> None:
 
 def test_the_program_is_short() -> None:
     """The program has at most 15 lines, blank ones included, none wider than the code of the package."""
-    (program,) = _blocks("python")
+    program, _ = _blocks("python")
     assert len(program.splitlines()) <= 15
     assert max(map(len, program.splitlines())) <= 120
+
+
+@pytest.mark.anyio
+async def test_the_conversation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines about conversations do what the text says, beside the program's agent."""
+    _, lines = _blocks("python")
+    monkeypatch.chdir(tmp_path)
+    body = "\n".join(f"        {line}" for line in lines.splitlines())
+    code = f"async def talk(spec):\n    async with ActorSystem('readme') as system:\n{body}\n        return events"
+    names: dict[str, Any] = {"ActorSystem": ActorSystem}
+    exec(code, names)
+    model = ScriptedModel([text("Booked.")])
+    events = await names["talk"](Agent.spec(model=model))
+    assert events.seen > 1
+    assert (tmp_path / "chats.db").exists()
 
 
 def test_the_commands_are_single_lines() -> None:
