@@ -83,6 +83,7 @@ class Toolkit:
 
         Calls that carry a decision need no other, and calls that will be refused anyway (no such tool, arguments that
         do not fit) need none. Nothing runs but `requires_approval`, where it is a function.
+        For tools of sources, ask the toolkit's actor: `Toolkit(await ref.ask(ListTools())).approvals(calls)`.
 
         ```python
         >>> from tinyllm_actors import Toolkit, tool
