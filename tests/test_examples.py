@@ -18,7 +18,8 @@ BACKENDS = [
     for name in ("asyncio", "uvloop", "trio")
 ]
 LINE = re.compile(
-    r"INFO \| tinyllm_actors\.function \| \d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} : \[(\w+)\] transition to: States\.(\w+)"
+    r"INFO \| tinyllm_actors\.(?:function|agent) \| \d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} "
+    r": \[(\w+)\] transition to: (?:Agent)?States\.(\w+)"
 )
 
 
