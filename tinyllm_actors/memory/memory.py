@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tinyllm_actors.function import Function
+from tinyllm_actors.function import Call, Function
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,12 +19,33 @@ class Memory(Function):
     Called with `messages=[…]` it takes them in; called with nothing, it only answers. Either way its output is
     `{"memories": [message, …]}`, oldest first, in whole tool-call groups. Several agents may share one memory.
 
-    Override `remember` and `recall` for another policy.
+    Override `remember` and `recall` for another policy; where that has to wait for something, override `run`.
+
+    One that waits for nothing answers in its asker's task while it is idle (see `Actor.receive`): a run of an agent
+    asks its memory three times and more, and a change of tasks would be most of the cost.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        hooks = (cls.run, cls.process_output, cls.close)
+        if cls.receive is Memory.receive and hooks != (Memory.run, Function.process_output, Function.close):
+            cls.receive = Function.receive
+        super().__init_subclass__(**kwargs)
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.messages: list[Any] = []
+        if self._evaluators is not None:  # which are asked
+            vars(self).update(receive=partial(Function.receive, self), kernel_receive_is_async=True)
+
+    def receive(self, message: Any) -> Any:
+        """Handle a call."""
+        if type(message) is not Call:
+            raise TypeError(f"{self.name} takes calls only, got {type(message).__name__}")
+        try:
+            self._call(message.arguments).send(None)
+        except StopIteration as done:
+            return done.value
+        raise AssertionError(f"{type(self).__name__} has a hook that waits, and says that it has none")
 
     async def run(self, messages: Sequence[Any] = (), clear: bool = False) -> dict[str, list[Any]]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Take in new messages, if any, and return what to show.
