@@ -7,12 +7,13 @@ import time
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import msgspec
 
 from tinyllm_actors.agent import events
+from tinyllm_actors.agent.acting import run_calls
 from tinyllm_actors.agent.decision import HANDED_OVER, Act, Answer, GiveUp, HandOff, Listen, Think, decide
 from tinyllm_actors.agent.member import ask_member, open_member
 from tinyllm_actors.agent.plan import CallPlan, plan_calls
@@ -28,7 +29,7 @@ from tinyllm_actors.llm import (
     ChatRequest,
     UserMessage,
 )
-from tinyllm_actors.tool import ToolFinished, ToolOutcome, ToolProgress, ToolStarted
+from tinyllm_actors.tool import ToolOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -37,15 +38,11 @@ if TYPE_CHECKING:
     from tinyllm_actors.agent.parts import Parts
     from tinyllm_actors.agent.scope import RunScope
     from tinyllm_actors.conversation import Resumption
-    from tinyllm_actors.function import Result
     from tinyllm_actors.llm import Message
     from tinyllm_actors.llm.messages import ContentPart
     from tinyllm_actors.tool import ApprovalRequest, Decision, ToolRequest
 
 __all__ = ["Loop"]
-
-LAST_WORDS_SECONDS: Final = 2.0
-"""How long a run that is cancelled may take to have the journal keep what had ended."""
 
 
 class Loop:
@@ -269,33 +266,7 @@ class Loop:
         await self._run_calls(turn, decided)
 
     async def _run_calls(self, turn: Turn, requests: Sequence[ToolRequest]) -> None:
-        """Let the toolkit run calls, and keep each outcome as soon as it is there."""
-        parts, run_id, step = self._parts, self._run_id, turn.steps
-        ended: list[ToolOutcome] = []
-        assert parts.toolkit_ref is not None
-        async with parts.toolkit_ref.within(None).stream(calls=requests) as stream:
-            try:
-                async for event in stream:
-                    if type(event) is ToolFinished:
-                        outcome = event.outcome
-                        turn.outcomes[outcome.call_id] = outcome
-                        ended.append(outcome)
-                        if parts.journal is not None:
-                            await parts.journal.happened([outcome])
-                    elif isinstance(event, dict):
-                        unwrap(cast("Result", event))
-                        continue
-                    if self._told:
-                        await self._tell(_shown(event, run_id, step))
-            except BaseException:
-                # What had ended when the run was cancelled was paid for, though nobody has read of it yet.
-                late = [event.outcome for event in stream.drain() if type(event) is ToolFinished]
-                for outcome in late:
-                    turn.outcomes[outcome.call_id] = outcome
-                if late and parts.journal is not None:
-                    with anyio.CancelScope(shield=True, deadline=anyio.current_time() + LAST_WORDS_SECONDS):
-                        await parts.journal.happened(late)
-                raise
+        ended = await run_calls(self._parts, turn, requests, self._tell if self._told else None, self._run_id)
         if self._settings.on_tools is not None and ended:
             await _call_back(self._settings.on_tools, ended)
 
@@ -366,15 +337,6 @@ class Loop:
             await self._emit(event)
         if self._settings.on_event is not None:
             await _call_back(self._settings.on_event, event)
-
-
-def _shown(event: ToolStarted | ToolProgress | ToolFinished, run_id: int, step: int) -> events.AgentEvent:
-    """Return what a reader of the run is told of something that the toolkit tells."""
-    if isinstance(event, ToolStarted):
-        return events.ToolStarted(event.call_id, event.name, event.arguments, run_id, step)
-    if isinstance(event, ToolProgress):
-        return events.ToolProgress(event.call_id, event.name, event.progress, run_id, step)
-    return events.ToolFinished(event.outcome, run_id, step)
 
 
 async def _call_back(function: Callable[[Any], Any], argument: object) -> None:
