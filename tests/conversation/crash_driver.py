@@ -196,7 +196,7 @@ def acknowledge_early() -> None:
                 await self._journal.append(self.grant, held)
         pending.append(entries)
 
-    writer.Writer._store = early
+    writer.Writer._store = early  # pyright: ignore[reportPrivateUsage]
 
 
 def journal_late() -> None:
