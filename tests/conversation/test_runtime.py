@@ -197,6 +197,30 @@ async def test_a_turn_goes_on_after_the_process(tool_name: str) -> None:
         assert (results, gate.calls) == (["quick result", INTERRUPTED], 2)
 
 
+async def test_what_came_before_a_crash_is_remembered_in_order() -> None:
+    """Rounds that were whole, and results out of order, are shown to the model as they would have been."""
+    gate, store = Gate(), MemoryStore()
+    tools = [gate.slow, gate.quick]
+    model = ScriptedModel([tool_call("quick"), tool_calls(("slow", {}), ("quick", {}))])
+    async with ActorSystem("a") as system:
+        spec = Agent.spec(model=model, tools=tools).with_options(shutdown=0.0)
+        chats = await system.conversations(spec, store=store)
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: chats["k"]("1?", turn_id="t"))
+            await gate.began.wait()
+            await anyio.wait_all_tasks_blocked()
+            await chats.kill()
+            group.cancel_scope.cancel()
+    model = ScriptedModel([text("1."), text("2.")])
+    async with ActorSystem("b") as system:
+        chats = await system.conversations(Agent.spec(model=model, tools=tools), store=store)
+        await chats["k"]("1?", turn_id="t")
+        await chats["k"]("2?")
+        expected = ["1?", None, "quick result", None, INTERRUPTED, "quick result"]
+        assert said(model.requests[0].messages[1:]) == expected
+        assert said(model.requests[1].messages[1:]) == [*expected, "1.", "2?"]
+
+
 async def test_open_turns_go_on_though_nobody_asks() -> None:
     """What was acknowledged is answered at the next start."""
     store = MemoryStore()

@@ -241,8 +241,8 @@ class Loop:
         if plan.handed_off is not None:
             call = plan.handed_off
             turn.outcomes[call.call_id] = ToolOutcome(call.call_id, call.name, HANDED_OVER)
-        group = turn.close_calls()
-        await parts.remember(group)
+        turn.close_calls()
+        await parts.remember(turn.said[turn.saved :])
         turn.saved = len(turn.said)
 
     async def _ask_people(self, turn: Turn, asked: Sequence[tuple[ToolRequest, ApprovalRequest]]) -> None:

@@ -78,15 +78,19 @@ class Turn:
             for call in open_calls(self.said)
         ]
 
-    def close_calls(self) -> list[Message]:
-        """Give every open call its result. Returns the message that asked for them, and all results."""
-        self.said += self.results()
-        group = len(self.said) - 1
-        while isinstance(self.said[group], ToolMessage):
+    def close_calls(self) -> None:
+        """Give every open call its result; results stand in the order of the calls, whichever were there before."""
+        said = self.said
+        group = len(said) - 1
+        while isinstance(said[group], ToolMessage):
             group -= 1
+        asked = said[group]
+        assert isinstance(asked, AssistantMessage)
+        known = [message for message in said[group + 1 :] if isinstance(message, ToolMessage)]
+        closed = {message.tool_call_id: message for message in [*known, *self.results()]}
+        said[group + 1 :] = [closed[call.id] for call in asked.tool_calls]
         self.outcomes = {}
         self.resumption = None
-        return self.said[group:]
 
     def unsaved(self, error: BaseException) -> list[Message]:
         """Return what a run that broke off leaves behind: closed tool calls, and the part of an answer."""
