@@ -371,7 +371,11 @@ def soak(backend: str, pattern: str, folder: Path, kills: int, conversations: in
                 anyio.run(busy, url, log, conversations, kill * 1000, backend=backend)
             finally:
                 os._exit(1)
-        time.sleep(seed.uniform(0.05, 0.3))
+        # After so many notes, so that each life gets somewhere, however slow the machine is; each ends in the middle.
+        grow = log.stat().st_size + 60 * seed.randint(1, 10 * conversations)
+        until = time.monotonic() + 30.0
+        while log.stat().st_size < grow and time.monotonic() < until:
+            time.sleep(0.005)
         if os.waitpid(child, os.WNOHANG) != (0, 0):
             raise SystemExit("a child ended by itself; its traceback is above")
         os.kill(child, signal.SIGKILL)
