@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         Strategy,
         Supervisor,
     )
-    from tinyllm_actors.memory import BufferMemory, Memory
+    from tinyllm_actors.memory import BufferMemory, CharacterBufferMemory, Memory, TokenBufferMemory
     from tinyllm_actors.tool import Tool, Toolkit, tool
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Agent",
     "Backoff",
     "BufferMemory",
+    "CharacterBufferMemory",
     "ChildSpec",
     "DynamicSupervisor",
     "Evaluator",
@@ -49,6 +50,7 @@ __all__ = [
     "Restart",
     "Strategy",
     "Supervisor",
+    "TokenBufferMemory",
     "Tool",
     "Toolkit",
     "chain",
@@ -76,7 +78,7 @@ _HOMES = {
         "Strategy",
         "Supervisor",
     ),
-    "tinyllm_actors.memory": ("BufferMemory", "Memory"),
+    "tinyllm_actors.memory": ("BufferMemory", "CharacterBufferMemory", "Memory", "TokenBufferMemory"),
     "tinyllm_actors.tool": ("Tool", "Toolkit", "tool"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -23,11 +23,13 @@ from tinyllm_actors.agent.turn import Turn, with_fresh_ids
 from tinyllm_actors.conversation.history_repair import repair
 from tinyllm_actors.errors import OutputInvalid, TimeLimitExceeded
 from tinyllm_actors.function import Call, unwrap
+from tinyllm_actors.function.language.said import Said
 from tinyllm_actors.llm import (
     AssistantMessage,
     Budget,
     ChatRequest,
     UserMessage,
+    as_messages,
 )
 from tinyllm_actors.tool import ToolOutcome
 
@@ -112,11 +114,11 @@ class Loop:
 
     async def _begin(self, question: UserMessage, history: Sequence[Message], resumption: Resumption | None) -> Turn:
         if resumption is None:
-            shown = await self._parts.remember([question])
+            shown = await self._recall([question])
             if shown and shown[-1] == question:
                 del shown[-1]
             return Turn(repair([*history, *shown]), question)
-        turn = Turn(repair([*history, *await self._parts.remember([])]), question, resumption)
+        turn = Turn(repair([*history, *await self._recall([])]), question, resumption)
         for _ in range(turn.steps):
             self._scope.take_step()
         self._scope.take_tool_calls(resumption.tool_calls)
@@ -127,6 +129,11 @@ class Loop:
         await self._parts.remember(turn.said[:closed])
         turn.saved = closed
         return turn
+
+    async def _recall(self, said: list[Message]) -> list[Message]:
+        """Tell the memory what was said, and return what it shows, as messages of a model."""
+        shown = await self._parts.remember(said)
+        return as_messages(shown) if any(type(message) is Said for message in shown) else shown
 
     async def _steps(self, turn: Turn) -> dict[str, Any]:
         settings, control, scope = self._settings, self._parts.control, self._scope

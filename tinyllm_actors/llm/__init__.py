@@ -71,6 +71,7 @@ from tinyllm_actors.llm.messages import (
     ToolCall,
     ToolMessage,
     UserMessage,
+    as_messages,
 )
 from tinyllm_actors.llm.model import (
     Capabilities,
@@ -145,6 +146,7 @@ __all__ = [
     "Usage",
     "UserMessage",
     "Vector",
+    "as_messages",
     "count_tokens",
     "current_budget",
     "embedding_from_name",

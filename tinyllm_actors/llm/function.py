@@ -13,7 +13,8 @@ from tinyllm_actors.llm.budget import active_budgets, chain
 from tinyllm_actors.llm.ladder import Ladder, LadderMemory
 from tinyllm_actors.llm.limits import ModelChoice
 from tinyllm_actors.llm.max_tokens import Sizing
-from tinyllm_actors.llm.model import Completed
+from tinyllm_actors.llm.messages import UserMessage
+from tinyllm_actors.llm.model import ChatRequest, Completed
 from tinyllm_actors.llm.next_step import FALLBACK_ON, Patience
 from tinyllm_actors.llm.ref import LLMRef, SwapModel
 from tinyllm_actors.llm.route import Route
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from tinyllm_actors.llm.budget import Budget
     from tinyllm_actors.llm.limits import Limits
     from tinyllm_actors.llm.max_tokens import MaxTokensStrategy
-    from tinyllm_actors.llm.model import ChatModel, ChatRequest, Completion
+    from tinyllm_actors.llm.messages import ContentPart
+    from tinyllm_actors.llm.model import ChatModel, Completion
     from tinyllm_actors.llm.model_info import ModelInfo
     from tinyllm_actors.llm.structured import StructuredOutput
     from tinyllm_actors.llm.watch import Watch
@@ -175,17 +177,30 @@ class LLM(Function):
         return None
 
     async def run(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, request: ChatRequest, output: StructuredOutput[Any] | None = None
+        self,
+        request: ChatRequest | None = None,
+        output: StructuredOutput[Any] | None = None,
+        content: str | list[ContentPart] | None = None,
     ) -> dict[str, Completion]:
-        """Return the whole answer; `output` makes the model answer in a type, in the way that it is best at."""
-        return {"completion": await self._attempts(request, output, _complete).answer()}
+        """Return the whole answer.
+
+        Args:
+            request: what is asked.
+            output: makes the model answer in a type, in the way that it is best at.
+            content: instead of a request, one message of a user.
+        """
+        return {"completion": await self._attempts(_request(request, content), output, _complete).answer()}
 
     async def produce(self, message: Any, emit: Callable[[Any], Awaitable[None]]) -> None:
         """Stream the model's events, without `Completed`, and then the dictionary of the call."""
         if type(message) is not Call:
             raise TypeError(f"{self.name} takes calls only; use `ref.stream(request=…)`")
 
-        async def run(request: ChatRequest, output: StructuredOutput[Any] | None = None) -> dict[str, Completion]:
+        async def run(
+            request: ChatRequest | None = None,
+            output: StructuredOutput[Any] | None = None,
+            content: str | list[ContentPart] | None = None,
+        ) -> dict[str, Completion]:
             async def once(model: ChatModel, request: ChatRequest, watch: Watch) -> Completion:
                 async with model.stream(request) as events:
                     async for event in events:
@@ -196,7 +211,7 @@ class LLM(Function):
                         watch.rest()
                 raise ModelError(f"the stream of {model.name!r} ended without a completion", output_started=True)
 
-            return {"completion": await self._attempts(request, output, once).answer()}
+            return {"completion": await self._attempts(_request(request, content), output, once).answer()}
 
         await emit(await self._call(message.arguments, run))
 
@@ -215,6 +230,14 @@ class LLM(Function):
 
 def _choice(model: str | ChatModel | ModelChoice) -> ModelChoice:
     return model if isinstance(model, ModelChoice) else ModelChoice(model)
+
+
+def _request(request: ChatRequest | None, content: str | list[ContentPart] | None) -> ChatRequest:
+    if request is not None and content is None:
+        return request
+    if content is not None and request is None:
+        return ChatRequest(messages=[UserMessage(content)])
+    raise TypeError("call an LLM with either request=ChatRequest(…) or content='…'")
 
 
 async def _complete(model: ChatModel, request: ChatRequest, watch: Watch) -> Completion:

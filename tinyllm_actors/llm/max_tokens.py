@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tinyllm_actors.errors import ConfigurationError, ContextWindowExceeded
+from tinyllm_actors.function.language.answer_size import answer_tokens
 
 if TYPE_CHECKING:
     from tinyllm_actors.llm.model_info import ModelInfo
@@ -91,10 +92,10 @@ def max_tokens_for(
                 model=name,
             )
         return None
-    if strategy is MaxTokensStrategy.EXPECTED_RATIO:
-        wanted = math.ceil(prompt.count * expected_io_ratio)
-    elif left is None:
-        return None
-    else:
-        wanted = left
-    return max(1, min(size for size in (wanted, left, model.max_output) if size is not None))
+    return answer_tokens(
+        strategy,
+        prompt.count,
+        context_window=window,
+        max_output=model.max_output,
+        expected_io_ratio=expected_io_ratio,
+    )

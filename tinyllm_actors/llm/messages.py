@@ -13,9 +13,12 @@ b'{"role":"user","content":"hello"}'
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "AssistantMessage",
@@ -29,6 +32,7 @@ __all__ = [
     "ToolCall",
     "ToolMessage",
     "UserMessage",
+    "as_messages",
     "decode_message",
     "decode_messages",
 ]
@@ -114,6 +118,24 @@ class ToolMessage(msgspec.Struct, tag_field="role", tag="tool", frozen=True, omi
 
 
 Message: TypeAlias = SystemMessage | UserMessage | AssistantMessage | ToolMessage
+
+
+def as_messages(messages: Iterable[Any]) -> list[Message]:
+    """Return messages of which some are of another kind: what a memory recalls, or a dictionary in the wire form.
+
+    ```python
+    >>> as_messages([UserMessage("Hi"), {"role": "assistant", "content": "Hello"}])
+    [UserMessage(content='Hi', name=None), AssistantMessage(content='Hello', ...)]
+
+    ```
+
+    Raises:
+        msgspec.ValidationError: one has not the wire form of a message; the message names the place.
+    """
+    return [
+        message if isinstance(message, Message) else decode_message(msgspec.to_builtins(message))
+        for message in messages
+    ]
 
 
 def decode_message(value: Any) -> Message:

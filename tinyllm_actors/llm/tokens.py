@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from tinyllm_actors.function.language.size import BYTES_PER_TOKEN, estimate_messages, estimate_tokens
 from tinyllm_actors.llm.encodings import find_encoding
-from tinyllm_actors.llm.messages import AssistantMessage, FilePart, ImagePart, SystemMessage, UserMessage
+from tinyllm_actors.llm.messages import AssistantMessage, SystemMessage, UserMessage
 from tinyllm_actors.llm.model_info import known_model
 
 if TYPE_CHECKING:
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TokenCount", "count_request", "count_tokens", "estimate_request", "estimate_tokens"]
 
-BYTES_PER_TOKEN: Final = 3
-"""English prose and code have 4.3 with the tokenizers of GPT-4 and GPT-4o, Chinese 2.8 to 4, German 3 to 4.7."""
-
-PART_TOKENS: Final = 1_500
-"""For a picture or a file, whose tokens no text tells; a large picture has that many."""
-
 PER_MESSAGE: Final = 3
 """What the wire adds to each message of a GPT model."""
 
@@ -35,36 +30,6 @@ PRIMING: Final = 3
 """What begins the answer of a GPT model."""
 
 _encode = msgspec.json.Encoder().encode
-
-
-def estimate_tokens(text: str) -> int:
-    """Return about how many tokens a text has: a third of its bytes.
-
-    A third to a half too many for prose and code, about right for Chinese, Japanese and Korean, and too few by half
-    for random text such as base64 and UUIDs.
-
-    ```python
-    >>> estimate_tokens("The quick brown fox jumps over the lazy dog.")  # GPT-4o: 10
-    15
-
-    ```
-    """
-    return -(-len(text.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN)
-
-
-def estimate_messages(messages: Sequence[Message]) -> int:
-    """Return about how many tokens a history has."""
-    size = others = 0
-    for message in messages:
-        if type(message) is UserMessage and type(message.content) is list:
-            for part in message.content:
-                if isinstance(part, ImagePart | FilePart):
-                    others += PART_TOKENS
-                else:
-                    size += len(_encode(part))
-        else:
-            size += len(_encode(message))
-    return -(-size // BYTES_PER_TOKEN) + others
 
 
 def estimate_request(request: ChatRequest) -> int:

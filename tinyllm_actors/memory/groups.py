@@ -6,42 +6,129 @@ groups.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["groups", "newest_groups"]
+__all__ = ["Groups", "groups", "newest_groups"]
+
+
+def one(_: Any) -> int:
+    """Count messages."""
+    return 1
+
+
+class Groups:
+    """A history in whole groups, oldest first, and how large it is.
+
+    A group is a message with tool calls and the results after it, or one other message. A result whose call is not
+    there, or has its result already, is left out: it cannot be shown to a model.
+
+    Adding a message and letting go of a group take the same time however long the history is.
+
+    Args:
+        measure: the size of a message; left out, each counts as 1.
+
+    Attributes:
+        size: of all messages together.
+    """
+
+    __slots__ = ("_groups", "_measure", "_open", "_sizes", "size")
+
+    def __init__(self, measure: Callable[[Any], int] = one) -> None:
+        self.size = 0
+        self._measure = measure
+        self._groups: deque[list[Any]] = deque()
+        self._sizes: deque[int] = deque()
+        self._open: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def add(self, message: Any) -> bool:
+        """Take in a message; False if it is a result that has no place here."""
+        size = self._measure(message)  # first, as it may raise
+        call_id = getattr(message, "tool_call_id", None)
+        if call_id is None:
+            self._open = [call.id for call in getattr(message, "tool_calls", None) or ()]
+            self._groups.append([])
+            self._sizes.append(0)
+        elif call_id in self._open:
+            self._open.remove(call_id)
+        else:
+            return False
+        self._groups[-1].append(message)
+        self._sizes[-1] += size
+        self.size += size
+        return True
+
+    def extend(self, messages: Iterable[Any]) -> None:
+        """Take in messages, oldest first."""
+        for message in messages:
+            self.add(message)
+
+    def pop_oldest(self) -> list[Any]:
+        """Let go of the oldest group and return it.
+
+        Raises:
+            IndexError: there is none.
+        """
+        self.size -= self._sizes.popleft()
+        if len(self._groups) == 1:
+            self._open = []
+        return self._groups.popleft()
+
+    def oldest(self, keep: int) -> list[list[Any]]:
+        """Return the groups that `trim(keep)` would let go of."""
+        left = self.size
+        found: list[list[Any]] = []
+        for group, size in zip(self._groups, self._sizes, strict=True):
+            if left <= keep or len(found) == len(self._groups) - 1:
+                break
+            found.append(group)
+            left -= size
+        return found
+
+    def trim(self, max_size: int) -> list[list[Any]]:
+        """Let go of the oldest groups until the rest is no larger than `max_size`, and return them.
+
+        The newest group stays even if it alone is larger: without it there would be nothing to answer.
+        """
+        if self.size <= max_size:
+            return []
+        return [self.pop_oldest() for _ in self.oldest(max_size)]
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        self._groups.clear()
+        self._sizes.clear()
+        self._open = []
+        self.size = 0
+
+    def messages(self) -> list[Any]:
+        """Return all messages, oldest first, in a list of the caller's own."""
+        return [message for group in self._groups for message in group]
+
+    def lists(self) -> list[list[Any]]:
+        """Return the groups, likewise."""
+        return [list(group) for group in self._groups]
 
 
 def groups(messages: Sequence[Any]) -> list[list[Any]]:
-    """Return the messages cut into groups: a message with tool calls and the results after it, or one other message.
+    """Return the messages cut into groups; results that have no place are left out."""
+    found = Groups()
+    found.extend(messages)
+    return found.lists()
 
-    Results whose call is not there are left out: they cannot be shown to a model.
+
+def newest_groups(messages: Sequence[Any], max_size: int, measure: Callable[[Any], int] = one) -> list[Any]:
+    """Return the newest messages, no larger than `max_size` together, in whole groups.
+
+    The newest group is kept even if it alone is larger.
     """
-    found: list[list[Any]] = []
-    open_ids: set[str] = set()
-    for message in messages:
-        call_id = getattr(message, "tool_call_id", None)
-        if call_id is not None:
-            if found and call_id in open_ids:
-                found[-1].append(message)
-            continue
-        open_ids = {call.id for call in getattr(message, "tool_calls", None) or ()}
-        found.append([message])
-    return found
-
-
-def newest_groups(messages: Sequence[Any], max_messages: int) -> list[Any]:
-    """Return the newest messages, at most `max_messages`, in whole groups.
-
-    The newest group is kept even if it alone is larger: without it there would be nothing to answer.
-    """
-    kept: list[list[Any]] = []
-    count = 0
-    for group in reversed(groups(messages)):
-        if kept and count + len(group) > max_messages:
-            break
-        kept.append(group)
-        count += len(group)
-    return [message for group in reversed(kept) for message in group]
+    found = Groups(measure)
+    found.extend(messages)
+    found.trim(max_size)
+    return found.messages()

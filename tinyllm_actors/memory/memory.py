@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tinyllm_actors.function import Call, Function
+from tinyllm_actors.memory.groups import Groups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +18,13 @@ class Memory(Function):
     """Holds messages in order and gives back those that an agent shall see.
 
     Called with `messages=[…]` it takes them in; called with nothing, it only answers. Either way its output is
-    `{"memories": [message, …]}`, oldest first, in whole tool-call groups. Several agents may share one memory.
+    `{"memories": [message, …]}`, oldest first, in whole tool-call groups, and never a result without its call. Several
+    agents may share one memory; each sees what all of them said.
 
-    Override `remember` and `recall` for another policy; where that has to wait for something, override `run`.
+    It takes any kind of message: `tool_calls`, `tool_call_id` and `content` are all that it looks at.
+
+    Override `remember`, `recall` and `forget` for another policy, and `size_of` for another measure; where that has to
+    wait for something, override `run`.
 
     One that waits for nothing answers in its asker's task while it is idle (see `Actor.receive`): a run of an agent
     asks its memory three times and more, and a change of tasks would be most of the cost.
@@ -33,7 +38,7 @@ class Memory(Function):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.messages: list[Any] = []
+        self.groups = Groups(self.size_of)
         if self._evaluators is not None:  # which are asked
             vars(self).update(receive=partial(Function.receive, self), kernel_receive_is_async=True)
 
@@ -55,15 +60,29 @@ class Memory(Function):
             clear: forget everything before taking them in.
         """
         if clear:
-            self.messages.clear()
+            self.forget()
         if messages:
             self.remember(messages)
         return {"memories": self.recall()}
 
+    @property
+    def messages(self) -> list[Any]:
+        """What it holds, oldest first, in a list of the caller's own."""
+        return self.groups.messages()
+
     def remember(self, messages: Sequence[Any]) -> None:
         """Take in new messages."""
-        self.messages.extend(messages)
+        self.groups.extend(messages)
 
     def recall(self) -> list[Any]:
         """Return what an agent shall see, oldest first."""
-        return list(self.messages)
+        return self.groups.messages()
+
+    def forget(self) -> None:
+        """Let go of everything that was said."""
+        self.groups.clear()
+
+    def size_of(self, message: Any) -> int:
+        """Return the size of a message, in the unit of this memory's limit."""
+        del message
+        return 1
