@@ -49,7 +49,7 @@ TinyLLMError
 │   └── ToolRetry                  raised by a tool: the model should try again, differently
 ├── FetchFailed                    a document cannot be had from the web
 ├── IsolatedFailure                a tool raised this in its own process; `.type_name` says what
-├── StoreError                     the store of conversations failed; `.retryable`, `.keys`
+├── StoreError                     a store of conversations or vectors failed; `.retryable`, `.keys`
 │   ├── StoreUnavailable           it cannot be reached, or is not open
 │   ├── StoreBusy                  somebody else held it for too long (also a TimeoutError)
 │   ├── StoreFull                  it has no room left
@@ -58,7 +58,13 @@ TinyLLMError
 │   ├── Fenced                     somebody else claimed the conversation since
 │   ├── EntryRejected              the entry cannot be stored as it is
 │   ├── UnsupportedEntry           the entry was written by a newer version of this library
-│   └── CorruptJournal             what was read is not what was written
+│   ├── CorruptJournal             what was read is not what was written
+│   ├── UnknownCollection          the vector store has no such collection (also a LookupError)
+│   ├── CollectionConflict         it has one of that name with another shape
+│   └── InputRejected              what was given cannot be kept or asked as it is (also a ValueError)
+│       ├── VectorRejected         the vector holds what cannot be compared
+│       │   └── DimensionMismatch  the vector has another length than those of the collection
+│       └── FilterRejected         the filter cannot be translated
 ├── McpError                       an MCP server failed; `.server`, `.retryable`, `.retry_after`
 │   ├── McpUnavailable             it cannot be reached, or the connection broke off
 │   ├── McpTimeout                 it did not answer in time (also a TimeoutError)
@@ -97,17 +103,21 @@ __all__ = [
     "BudgetExceeded",
     "ChildLimitExceeded",
     "CircuitOpen",
+    "CollectionConflict",
     "ConfigurationError",
     "ContextWindowExceeded",
     "ConversationBusy",
     "ConversationQuarantined",
     "CorruptJournal",
     "DelegationTooDeep",
+    "DimensionMismatch",
     "EntryRejected",
     "Fenced",
     "FetchFailed",
+    "FilterRejected",
     "ForeignCancellation",
     "FunctionFailed",
+    "InputRejected",
     "InvalidArguments",
     "InvalidTransition",
     "IsolatedFailure",
@@ -155,6 +165,7 @@ __all__ = [
     "ToolTimeout",
     "UnknownActor",
     "UnknownApproval",
+    "UnknownCollection",
     "UnknownModel",
     "UnknownPrice",
     "UnknownStore",
@@ -162,6 +173,7 @@ __all__ = [
     "UnknownTurn",
     "Unresponsive",
     "UnsupportedEntry",
+    "VectorRejected",
 ]
 
 
@@ -647,7 +659,7 @@ class IsolatedFailure(TinyLLMError):
 
 
 class StoreError(TinyLLMError):
-    """The store of conversations failed; where nothing else is said, nothing was written.
+    """A store of conversations or of vectors failed; where nothing else is said, nothing was written.
 
     Attributes:
         retryable: the same call may succeed later.
@@ -732,6 +744,45 @@ class CorruptJournal(StoreError):
     def __init__(self, message: str, *, keys: Sequence[str] = (), sequence: int = 0) -> None:
         super().__init__(message, keys=keys)
         self.sequence = sequence
+
+
+class UnknownCollection(StoreError, LookupError):
+    """The vector store has no such collection."""
+
+    def __init__(self, name: str, store: str) -> None:
+        super().__init__(f"{store!r} has no collection {name[:80]!r}; create it first", keys=(name,))
+
+
+class CollectionConflict(StoreError):
+    """There is a collection of that name already, of other dimensions or another metric."""
+
+
+class InputRejected(StoreError, ValueError):
+    """What was given cannot be kept or asked as it is; nothing was done. The message says what is wrong with what."""
+
+
+class VectorRejected(InputRejected):
+    """The vector holds something that is no finite number, or has no direction where one is needed."""
+
+
+class DimensionMismatch(VectorRejected):
+    """The vector has another length than those of the collection.
+
+    Attributes:
+        found: its length.
+        wanted: theirs.
+    """
+
+    def __init__(self, what: str, found: int, wanted: int) -> None:
+        super().__init__(
+            f"{what} has {found} dimensions and the collection {wanted}; embed it with the model of the collection"
+        )
+        self.found = found
+        self.wanted = wanted
+
+
+class FilterRejected(InputRejected):
+    """The filter is too large, or holds a key or a value that no row can have."""
 
 
 # --- MCP servers ----------------------------------------------------------------------------------

@@ -10,9 +10,12 @@ import pytest
 from tinyllm_actors.conversation import ConversationStore, MemoryStore
 from tinyllm_actors.integrations._asyncio_bridge import open_bridge
 from tinyllm_actors.integrations.sqlite import SQLiteStore
+from tinyllm_actors.retrieval import MemoryVectorStore
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tinyllm_actors.retrieval import VectorStore
 
 
 class Place(Protocol):
@@ -129,3 +132,27 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     server = InServer(request.getfixturevalue("postgres_uri"))
     await server.empty()
     return server
+
+
+class VectorPlace(Protocol):
+    """Where vectors are."""
+
+    def store(self) -> VectorStore:
+        """Return a store, not opened; all stores of one place see the same collections."""
+        ...
+
+
+class VectorsInMemory:
+    """One object, as nothing outlives it."""
+
+    def __init__(self) -> None:
+        self._store = MemoryVectorStore()
+
+    def store(self) -> MemoryVectorStore:
+        return self._store
+
+
+@pytest.fixture(params=["memory"])
+async def vectors(request: pytest.FixtureRequest, tmp_path: Path) -> VectorPlace:
+    """Return an empty place for vectors of each kind."""
+    return VectorsInMemory()

@@ -1,5 +1,6 @@
 """Retrieval: documents, how they are read, cut, indexed, found and cited."""
 
+from tinyllm_actors.retrieval.bm25 import BM25Index
 from tinyllm_actors.retrieval.chunking import Chunk, ChunkChanges, Chunker, chunk_changes, chunk_id
 from tinyllm_actors.retrieval.document import (
     AnyDocument,
@@ -9,20 +10,55 @@ from tinyllm_actors.retrieval.document import (
     TableDocument,
 )
 from tinyllm_actors.retrieval.document_store import DocumentStore, FittedDocuments
+from tinyllm_actors.retrieval.filters import (
+    AllOf,
+    AnyOf,
+    Compare,
+    Contains,
+    Field,
+    Filter,
+    NotFilter,
+    field,
+    matches,
+)
+from tinyllm_actors.retrieval.memory_store import MemoryVectorStore
+from tinyllm_actors.retrieval.registry import vector_store_from_url
+from tinyllm_actors.retrieval.rows import Collection, Hit, Metadata, MetadataValue, Metric, Row, Scalar
 from tinyllm_actors.retrieval.sizing import estimate_size
+from tinyllm_actors.retrieval.vector_store import VectorStore
 
 __all__ = [
+    "AllOf",
     "AnyDocument",
+    "AnyOf",
+    "BM25Index",
     "Chunk",
     "ChunkChanges",
     "Chunker",
+    "Collection",
+    "Compare",
+    "Contains",
     "DictionaryDocument",
     "Document",
     "DocumentStore",
+    "Field",
+    "Filter",
     "FittedDocuments",
+    "Hit",
     "ImageDocument",
+    "MemoryVectorStore",
+    "Metadata",
+    "MetadataValue",
+    "Metric",
+    "NotFilter",
+    "Row",
+    "Scalar",
     "TableDocument",
+    "VectorStore",
     "chunk_changes",
     "chunk_id",
     "estimate_size",
+    "field",
+    "matches",
+    "vector_store_from_url",
 ]
