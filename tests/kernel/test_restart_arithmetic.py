@@ -59,7 +59,7 @@ def test_a_window_does_not_grow_without_bound() -> None:
     for now in range(10_000):
         window.admit(float(now * 2))
     assert window.left(1e9) == 3
-    assert "deque([])" in repr(window)
+    assert "_times=[]" in repr(window)
 
 
 # --- back-off -------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ through it.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -75,10 +74,10 @@ class Control:
 
     def __init__(self) -> None:
         self.winding: Winding = "on"
-        self.heard: deque[UserMessage] = deque()
+        self.heard: list[UserMessage] = []
         self.pending: dict[str, ApprovalRequest] = {}
         self._decided: dict[str, Decision] = {}
-        self._changed = anyio.Event()
+        self._changed: anyio.Event | None = None  # while somebody waits: it takes 1 KB, and most agents never do
         self._scope: anyio.CancelScope | None = None
         self.reason: RunStopped | None = None
 
@@ -111,7 +110,7 @@ class Control:
         self.winding = "stop"
         self.reason = RunCancelled(wish.reason)
         if wish.after_step:
-            self._changed.set()  # waiting for a person is no step
+            self._wake()  # waiting for a person is no step
         else:
             self._scope.cancel()
         return True
@@ -136,8 +135,12 @@ class Control:
         if call_id not in self.pending or call_id in self._decided:
             return False
         self._decided[call_id] = decision
-        self._changed.set()
+        self._wake()
         return True
+
+    def _wake(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
 
     # --- from the run ------------------------------------------------------------------------------
 
@@ -152,11 +155,12 @@ class Control:
                 while call_id not in self._decided:
                     if self.winding == "stop":
                         return Decision.deny("the run was stopped before anybody decided")
-                    self._changed = anyio.Event()
-                    await self._changed.wait()
+                    self._changed = changed = anyio.Event()
+                    await changed.wait()
             found = self._decided.get(call_id)
             return Decision.deny("nobody decided in time") if found is None else found
         finally:
+            self._changed = None
             self.pending.pop(call_id, None)
             self._decided.pop(call_id, None)
 

@@ -285,7 +285,7 @@ class Loop:
             message = heard[0]
             if parts.journal is not None:
                 await parts.journal.heard(message)
-            heard.popleft()
+            del heard[0]
             turn.said.append(message)
             await self._tell(events.MessageInjected(message.content, self._run_id, turn.steps))
         await parts.remember(turn.said[turn.saved :])

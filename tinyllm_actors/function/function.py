@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Function"]
 
+_NONE = (None, None, None)  # shared: an agent has five Functions, most of which validate nothing
 _EDGES = FUNCTION.edges  # looked up without a call, eight times in a call of a Function
 
 
@@ -97,11 +98,12 @@ class Function(Actor):
         self.required = required
         self.user_id = user_id
         self.session_id = session_id
-        self._validators = (
+        validators = (
             validator_for(input_validator or self.input_validator, strict=strict),
             validator_for(output_validator or self.output_validator, strict=strict),
             validator_for(processed_output_validator or self.processed_output_validator, strict=strict),
         )
+        self._validators = _NONE if validators == _NONE else validators
         if run_evaluators or processed_output_evaluators:
             self._evaluators = (
                 EvaluatorSet(self, run_evaluators, ""),

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from tinyllm_actors.errors import ActorStopped, MailboxFull, MessageDiscarded
-from tinyllm_actors.kernel.cold import Cold
+from tinyllm_actors.kernel.cold import NO_WAITERS, Cold
 from tinyllm_actors.kernel.deferred import admit_urgent, requeue
 from tinyllm_actors.kernel.envelope import Ask, Envelope, Kind
 from tinyllm_actors.kernel.events import Transition
@@ -173,7 +173,10 @@ class Cell:
         match options.overflow:
             case Overflow.BLOCK:
                 waiter = Waiter(self, envelope, None if envelope.kind else self.system.backend.new_slot())
-                self.cold.waiters.append(waiter)
+                cold = self.cold
+                if cold.waiters is NO_WAITERS:
+                    cold.waiters = deque()
+                cold.waiters.append(waiter)
                 self.attention |= WAITERS
                 return waiter
             case Overflow.REJECT:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from tinyllm_actors.kernel.supervision import Supervision
     from tinyllm_actors.kernel.waiter import Waiter
 
-__all__ = ["Cold"]
+__all__ = ["NO_WAITERS", "Cold"]
+
+
+NO_WAITERS: Final[deque[Waiter]] = deque(maxlen=0)
+"""Stands for no waiters wherever there are none: an empty deque of its own takes 760 bytes. Nothing can be put in."""
 
 
 class Cold:
@@ -62,10 +66,10 @@ class Cold:
         self.children: dict[str | int, Cell] = {}  # by `Cell.name`, in start order
         self.has_numbered_names = False  # a child was given a name that could be one of the made ones
         self.supervision: Supervision | None = None
-        self.urgent: deque[Signal] = deque()
+        self.urgent: list[Signal] = []
         self.inserted: list[Signal] = []  # what a state machine wants to handle next
         self.ahead: list[Envelope] = []  # what stands before user messages in the mailbox; the next one is the last
-        self.waiters: deque[Waiter] = deque()
+        self.waiters = NO_WAITERS
         self.watchers: dict[Cell, int] = {}  # who is told of the end, and how: the bits of `watch`
         self.watching: dict[Cell, int] = {}
         self.joiners: list[Slot] = []

@@ -19,10 +19,13 @@ class LadderMemory:
     __slots__ = ("_refused",)
 
     def __init__(self) -> None:
-        self._refused: WeakKeyDictionary[StructuredOutput[Any], dict[str, int]] = WeakKeyDictionary()
+        # Made when it is needed: it takes 700 bytes, of each agent, and most never ask for a type.
+        self._refused: WeakKeyDictionary[StructuredOutput[Any], dict[str, int]] | None = None
 
     def of(self, output: StructuredOutput[Any]) -> dict[str, int]:
         """Return the counts for one output, by the names of the models."""
+        if self._refused is None:
+            self._refused = WeakKeyDictionary()
         return self._refused.setdefault(output, {})
 
 
