@@ -141,7 +141,7 @@ class ToolkitFunction(Function):
         options.setdefault("name", toolkit.name)
         super().__init__(**options)
         self._toolkit = toolkit
-        self._tools = dict(toolkit.tools)
+        self._tools = toolkit.tools
         self._sourced: dict[str, tuple[Tool[..., Any], ...]] = {}
         self._free: dict[str, list[FunctionRef]] = {}
         self._extra = itertools.count(2)
@@ -154,9 +154,10 @@ class ToolkitFunction(Function):
             ref = await source.open(self.context.system)
             self.context.system.group(topic(ref.path)).join(self.context.ref)
             self._sourced[ref.path] = tuple(await ref.ask(ListTools(), timeout=source.answer_timeout))
-        self._tools, clashes = merge_tools(self._toolkit.tools, self._sourced.values())
-        if clashes:
-            raise ConfigurationError(f"two tools are called {clashes[0]!r}; give those of a source a prefix")
+        if self._sourced:
+            self._tools, clashes = merge_tools(self._toolkit.tools, self._sourced.values())
+            if clashes:
+                raise ConfigurationError(f"two tools are called {clashes[0]!r}; give those of a source a prefix")
         await super().started()
 
     async def receive(self, message: Any) -> Any:
