@@ -20,7 +20,7 @@ from tinyllm_actors.function import Call, Function, unwrap
 from tinyllm_actors.kernel import ActorRef, Backoff, ChildSpec, Supervisor, Transition
 from tinyllm_actors.llm import LLM, StructuredOutput, SystemMessage
 from tinyllm_actors.memory import BufferMemory
-from tinyllm_actors.tool import Toolkit
+from tinyllm_actors.tool import Tool, Toolkit, ToolSource
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.function import FunctionRef
     from tinyllm_actors.llm import ChatModel, Message
     from tinyllm_actors.llm.messages import ContentPart
-    from tinyllm_actors.tool import Tool, ToolOutcome, ToolSource
+    from tinyllm_actors.tool import ToolOutcome
 
 __all__ = ["Agent"]
 
@@ -90,6 +90,20 @@ class Agent(Function):
     input_validator: ClassVar[Any] = staticmethod(check_input)
     # A part that keeps failing makes the agent fail, and its own supervisor decides.
     supervision: ClassVar[Supervisor | None] = Supervisor(max_restarts=5, period=30.0)
+
+    @classmethod
+    def spec(cls, *args: Any, **kwargs: Any) -> ChildSpec:
+        """Return how to make this agent. The functions among its tools are looked at now, once for all that it makes.
+
+        Raises:
+            ConfigurationError: one of them can be no tool.
+        """
+        tools = kwargs.get("tools")
+        if tools is not None and not isinstance(tools, Toolkit):
+            kwargs["tools"] = [
+                entry if isinstance(entry, Toolkit | ToolSource | Handoff) else Tool.of(entry) for entry in tools
+            ]
+        return super().spec(*args, **kwargs)
 
     def __init__(
         self,
