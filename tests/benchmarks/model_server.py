@@ -2,7 +2,7 @@
 
 Run as a process of its own, it prints its port and ends when its standard input closes. The path says what to
 do: `/<delay in ms>/<chunks>[@<ms between them>]/chat/completions`; without chunks in a streamed call the answer is one
-chunk.
+chunk. A request with tools whose last words are the user's is answered with a call of the tool `get_user_property`.
 """
 
 from __future__ import annotations
@@ -43,8 +43,42 @@ _BODY = json.dumps(
         "usage": {"prompt_tokens": 12, "completion_tokens": 9, "total_tokens": 21},
     }
 ).encode()
-_PLAIN = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
+_CALL = {"name": "get_user_property", "arguments": '{"asked_property": "birthday"}'}
+_TOOL_BODY = json.dumps(
+    {
+        **PIECE,
+        "object": "chat.completion",
+        "choices": [
+            {
+                "index": 0,
+                "message": {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [{"id": "call_%08d", "type": "function", "function": _CALL}],
+                },
+                "logprobs": None,
+                "finish_reason": "tool_calls",
+            }
+        ],
+        "usage": {"prompt_tokens": 12, "completion_tokens": 9, "total_tokens": 21},
+    }
+).encode()
+
+
+def _plain(body: bytes) -> bytes:
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    return head % len(body) + body
+
+
+_PLAIN = _plain(_BODY)
 _STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def _wants_tool(body: bytes) -> bool:
+    if b'"tools"' not in body:
+        return False
+    body = body.replace(b'": "', b'":"')
+    return body.rfind(b'"role":"user"') > body.rfind(b'"role":"tool"')
 
 
 def _chunked(data: bytes) -> bytes:
@@ -52,6 +86,8 @@ def _chunked(data: bytes) -> bytes:
 
 
 class _Connection(asyncio.Protocol):
+    calls = 0  # of tools, so that each has an identifier of its own
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
@@ -73,7 +109,7 @@ class _Connection(asyncio.Protocol):
         self.buffer, self.need = b"", 0
         _, delay, chunks, _ = head.partition(b" ")[2].split(b"/", 3)
         streamed = b'"stream":true' in body or b'"stream": true' in body
-        answer = self._stream if streamed else self._plain
+        answer = self._stream if streamed else self._call if _wants_tool(body) else self._plain
         count, _, pace = chunks.partition(b"@")
         self.pace = int(pace or 0) / 1000
         if int(delay):
@@ -83,6 +119,10 @@ class _Connection(asyncio.Protocol):
 
     def _plain(self, chunks: int) -> None:
         self.transport.write(_PLAIN)
+
+    def _call(self, chunks: int) -> None:
+        _Connection.calls += 1
+        self.transport.write(_plain(_TOOL_BODY % _Connection.calls))
 
     def _stream(self, chunks: int) -> None:
         """Send the chunks one by one, each in a packet of its own as a model would."""

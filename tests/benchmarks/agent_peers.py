@@ -1,0 +1,147 @@
+"""Other frameworks holding the same conversations, each as its documentation shows it; all are optional."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent_subjects import CHARACTER, get_user_property
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from agent_subjects import Conversation, Subject
+
+__all__ = ["PEERS"]
+
+
+@asynccontextmanager
+async def pydantic_ai() -> AsyncGenerator[Subject]:
+    """Open pydantic-ai: one agent for all conversations, a history for each."""
+    from pydantic_ai import Agent
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    agents: dict[str, Any] = {}
+
+    class Talk:
+        def __init__(self, agent: Any, forgetful: bool) -> None:
+            self.agent = agent
+            self.forgetful = forgetful
+            self.history: list[Any] = []
+
+        async def turn(self, content: str) -> None:
+            result = await self.agent.run(content, message_history=self.history)
+            assert result.output
+            if not self.forgetful:
+                self.history = result.all_messages()
+
+        async def stream(self, content: str) -> int:
+            count = 0
+            async with self.agent.run_stream(content, message_history=self.history) as result:
+                async for _ in result.stream_text(delta=True, debounce_by=None):
+                    count += 1
+            return count
+
+    class Agents:
+        async def conversation(self, base: str, *, forgetful: bool = False) -> Conversation:
+            if base not in agents:
+                model = OpenAIChatModel("bench", provider=OpenAIProvider(base_url=base, api_key="x"))
+                agents[base] = Agent(model, system_prompt=CHARACTER, tools=[get_user_property])
+            return Talk(agents[base], forgetful)
+
+    yield Agents()
+
+
+@asynccontextmanager
+async def openai_agents() -> AsyncGenerator[Subject]:
+    """Open openai-agents: one agent for all conversations, a list of items for each."""
+    # Beside this file there is one of the same name.
+    sys.path.remove(str(Path(__file__).parent))
+    import agents
+    from openai import AsyncOpenAI
+
+    agents.set_tracing_disabled(True)
+    known: dict[str, Any] = {}
+    tool = agents.function_tool(get_user_property)
+
+    class Talk:
+        def __init__(self, agent: Any, forgetful: bool) -> None:
+            self.agent = agent
+            self.forgetful = forgetful
+            self.items: list[Any] = []
+
+        async def turn(self, content: str) -> None:
+            result = await agents.Runner.run(self.agent, [*self.items, {"role": "user", "content": content}])
+            assert result.final_output
+            if not self.forgetful:
+                self.items = result.to_input_list()
+
+        async def stream(self, content: str) -> int:
+            count = 0
+            result = agents.Runner.run_streamed(self.agent, [*self.items, {"role": "user", "content": content}])
+            async for event in result.stream_events():
+                if event.type == "raw_response_event" and event.data.type == "response.output_text.delta":
+                    count += 1
+            return count
+
+    class Agents:
+        async def conversation(self, base: str, *, forgetful: bool = False) -> Conversation:
+            if base not in known:
+                client = AsyncOpenAI(base_url=base, api_key="x", max_retries=0, timeout=600)
+                model = agents.OpenAIChatCompletionsModel(model="bench", openai_client=client)
+                known[base] = agents.Agent(name="bench", instructions=CHARACTER, model=model, tools=[tool])
+            return Talk(known[base], forgetful)
+
+    yield Agents()
+
+
+@asynccontextmanager
+async def langgraph() -> AsyncGenerator[Subject]:
+    """Open langgraph: one graph for all conversations, a list of messages for each, without a saver."""
+    import warnings
+
+    from langchain_openai import ChatOpenAI
+    from langgraph.prebuilt import create_react_agent
+
+    graphs: dict[str, Any] = {}
+
+    class Talk:
+        def __init__(self, graph: Any, forgetful: bool) -> None:
+            self.graph = graph
+            self.forgetful = forgetful
+            self.messages: list[Any] = []
+
+        async def turn(self, content: str) -> None:
+            result = await self.graph.ainvoke({"messages": [*self.messages, {"role": "user", "content": content}]})
+            assert result["messages"][-1].content
+            if not self.forgetful:
+                self.messages = result["messages"]
+
+        async def stream(self, content: str) -> int:
+            count = 0
+            said = {"messages": [*self.messages, {"role": "user", "content": content}]}
+            async for piece, _ in self.graph.astream(said, stream_mode="messages"):
+                count += bool(piece.content)
+            return count
+
+    class Graphs:
+        async def conversation(self, base: str, *, forgetful: bool = False) -> Conversation:
+            if base not in graphs:
+                model = ChatOpenAI(model="bench", base_url=base, api_key="x", max_retries=0, timeout=600)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    graphs[base] = create_react_agent(model, [get_user_property], prompt=CHARACTER)
+            return Talk(graphs[base], forgetful)
+
+    yield Graphs()
+
+
+PEERS: dict[str, Callable[[], AbstractAsyncContextManager[Subject]]] = {
+    "pydantic-ai": pydantic_ai,
+    "openai-agents": openai_agents,
+    "langgraph": langgraph,
+}
