@@ -87,6 +87,7 @@ class Agent(Function):
     """
 
     ref_type = AgentRef
+    observation_kind = "agent"
     input_validator: ClassVar[Any] = staticmethod(check_input)
     # A part that keeps failing makes the agent fail, and its own supervisor decides.
     supervision: ClassVar[Supervisor | None] = Supervisor(max_restarts=5, period=30.0)

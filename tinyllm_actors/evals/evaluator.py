@@ -34,6 +34,8 @@ class Evaluator(Function):
     ```
     """
 
+    observation_kind = "evaluator"
+
     async def run(self, input: Any, output: Any, error: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Score `output`.
 

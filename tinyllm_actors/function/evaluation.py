@@ -53,7 +53,7 @@ class EvaluatorSet:
             from tinyllm_actors.function.wrap import to_function_spec  # a Function may have evaluators: an import cycle
 
             context = self._owner.context
-            spec = to_function_spec(self._evaluators[index])
+            spec = to_function_spec(self._evaluators[index], observation_kind="evaluator")
             name = spec.name or spec.label
             taken = {child.name for child in context.children}
             names = chain([name], (f"{name}-{number}" for number in count(2)))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from tinyllm_actors.function.result import Failure, Result
+    from tinyllm_actors.function.tracing.observation import Kind
     from tinyllm_actors.function.validation import Check
 
 __all__ = ["Function"]
@@ -63,12 +64,14 @@ class Function(Actor):
         required: in a chain, whether its failure ends the chain.
         user_id: on whose behalf it works, for traces.
         session_id: as part of what, for traces.
+        observation_kind: what its calls are in traces, such as `"retriever"`; left out, what its class says.
     """
 
     ref_type = FunctionRef
 
     state: States = States.INIT
     display_name: str | None = None
+    observation_kind: Kind = "span"
     input_validator: ClassVar[Any] = None
     output_validator: ClassVar[Any] = None
     processed_output_validator: ClassVar[Any] = None
@@ -93,7 +96,10 @@ class Function(Actor):
         required: bool = True,
         user_id: str | None = None,
         session_id: str | None = None,
+        observation_kind: Kind | None = None,
     ) -> None:
+        if observation_kind is not None:
+            self.observation_kind = observation_kind
         self.display_name = name
         self.required = required
         self.user_id = user_id
@@ -153,6 +159,8 @@ class Function(Actor):
             arguments: as the caller gave them.
             run: what to do instead of `run()`; a stream passes what also tells its reader.
         """
+        tracing = self.kernel_cell.system.tracing
+        observation = None if tracing is None else tracing.begin(self, arguments)
         try:
             try:
                 inputs = self._accept(arguments)
@@ -161,12 +169,17 @@ class Function(Actor):
                 validator = (self._validators or self._class_validators())[1]
                 if validator is not None:
                     output = validator(output)
-                return await self._conclude(inputs, output)
+                result = await self._conclude(inputs, output)
             except Exception as error:
-                return await self._fail(arguments, error)
+                result = await self._fail(arguments, error)
         except BaseException as error:
             self._cancel(error)
+            if observation is not None:
+                observation.hub.break_off(observation, error)
             raise
+        if observation is not None:
+            observation.hub.finish(observation, result)
+        return result
 
     def _accept(self, arguments: dict[str, Any]) -> dict[str, Any]:
         self._step(Step.CALL)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from tinyllm_actors.function.result import Result
+    from tinyllm_actors.function.tracing.observation import Observation
 
 __all__ = ["FunctionStream"]
 
@@ -68,21 +69,33 @@ class FunctionStream(Function):
 
     async def _run_stream(self, arguments: dict[str, Any], emit: Callable[[Any], Awaitable[None]] | None) -> Result:
         items: list[Any] = []
+        tracing = self.kernel_cell.system.tracing
+        observation = None if tracing is None else tracing.begin(self, arguments)
         try:
             try:
                 inputs = self._accept(arguments)
-                await self._collect(self.run(**inputs), items, emit)
+                await self._collect(self.run(**inputs), items, emit, observation)
                 if not items:
                     self._step(Step.VALIDATE)
-                return await self._conclude(inputs, items)
+                result = await self._conclude(inputs, items)
             except Exception as error:
-                return await self._fail(arguments, error, partial=items or None)
+                result = await self._fail(arguments, error, partial=items or None)
         except BaseException as error:
             self._cancel(error)
+            if observation is not None:
+                observation.output = items or None
+                observation.hub.break_off(observation, error)
             raise
+        if observation is not None:
+            observation.hub.finish(observation, result)
+        return result
 
     async def _collect(
-        self, generator: AsyncGenerator[Any, None], items: list[Any], emit: Callable[[Any], Awaitable[None]] | None
+        self,
+        generator: AsyncGenerator[Any, None],
+        items: list[Any],
+        emit: Callable[[Any], Awaitable[None]] | None,
+        observation: Observation | None,
     ) -> None:
         """Validate, keep and pass on what `run` yields."""
         if not hasattr(generator, "aclose"):
@@ -92,6 +105,8 @@ class FunctionStream(Function):
         validator = (self._validators or self._class_validators())[1]
         try:
             async for item in generator:
+                if observation is not None:
+                    observation.first_output()
                 self._step(Step.VALIDATE)
                 checked = item if validator is None else validator(item)
                 items.append(checked)

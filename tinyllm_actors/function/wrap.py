@@ -110,8 +110,12 @@ def _kind(function: Any, test: Callable[[Any], bool]) -> bool:
     return test(inspect.unwrap(function)) or test(getattr(function, "__call__", None))  # noqa: B004
 
 
-def to_function_spec(what: Any) -> ChildSpec:
+def to_function_spec(what: Any, **options: Any) -> ChildSpec:
     """Return the spec of a Function for a spec, a Function class, a thing with `spec()`, or what `as_function` takes.
+
+    Args:
+        what: one of these.
+        **options: of `Function`, for what has none of its own: callables and foreign objects.
 
     Raises:
         TypeError: it is none of these.
@@ -121,5 +125,5 @@ def to_function_spec(what: Any) -> ChildSpec:
     if not is_foreign(what) and callable(getattr(what, "spec", None)):
         return cast("ChildSpec", what.spec())
     if callable(what) or is_foreign(what):
-        return as_function(what)
+        return as_function(what, **options)
     raise TypeError(f"cannot make a Function of {what!r}: give a Function spec, or a callable")

@@ -92,6 +92,7 @@ everybody for 0.1 s now and then; `short_pauses()` is the switch.
 from tinyllm_actors.kernel.actor import Actor
 from tinyllm_actors.kernel.console import ConsoleLog, configure_console_log
 from tinyllm_actors.kernel.context import ActorContext
+from tinyllm_actors.kernel.courier import Courier
 from tinyllm_actors.kernel.dead_letters import DeadLetters
 from tinyllm_actors.kernel.debug import Handled, trace
 from tinyllm_actors.kernel.deferred import ReplyTo
@@ -151,6 +152,7 @@ __all__ = [
     "ChildSpec",
     "ConsistentHash",
     "ConsoleLog",
+    "Courier",
     "DeadLetter",
     "DeadLetters",
     "Directive",

@@ -101,6 +101,7 @@ class ActorSystem:
         self.grace = grace
         self.dead_letters = DeadLetters(max_dead_letters)
         self.registry = Registry()
+        self.tracing: Any = None  # what the calls of Functions are told to; None while nobody wants to know
         self._groups = Groups(self)
         self.ids = count(1)
         self._numbers = count(1)

@@ -12,6 +12,7 @@ from tinyllm_actors.errors import ActorError, BudgetExceeded, CircuitOpen, Confi
 from tinyllm_actors.llm.gate import health_of, is_shared
 from tinyllm_actors.llm.model_switched import ModelSwitched
 from tinyllm_actors.llm.next_step import NextStep, next_step
+from tinyllm_actors.llm.observed import observe_completion, observe_failure, observe_request
 from tinyllm_actors.llm.output_limit import limited_to, output_limit_of
 from tinyllm_actors.llm.roles import fitting
 from tinyllm_actors.llm.spending import degrading_budget, open_reservation, settle_completion, settle_failure
@@ -204,8 +205,10 @@ class Attempts:
             self._gate = gate
             watch = Watch(context.system, patience)
             self._began = watch.began
+            observe_request(model.name, request, self._route.options)
             with watch.scope:
                 completion = await self._call(model, request, watch)
+                await observe_completion(completion, self._route)
                 if reservation is not None:
                     settle_completion(reservation, completion, context.system)
                 if permit is not None:
@@ -216,6 +219,7 @@ class Attempts:
                 return completion
             raise watch.error(model.name)
         except BaseException as error:
+            observe_failure(model.name, error, "" if watch is None else watch.text)
             if watch is not None:
                 self._note(error, watch, reservation)
             elif reservation is not None:

@@ -17,6 +17,7 @@ from tinyllm_actors.llm.embedding_attempts import BatchSetup, embed_with_retries
 from tinyllm_actors.llm.embedding_provider import lease_embeddings, open_embedding_provider
 from tinyllm_actors.llm.model import Usage
 from tinyllm_actors.llm.model_info import find_model
+from tinyllm_actors.llm.observed import observe_embeddings
 from tinyllm_actors.llm.vector_cache import VectorCache
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ class Embedder(Function):
     Raises:
         ValueError: a number is out of range.
     """
+
+    observation_kind = "embedding"
 
     def __init__(
         self,
@@ -162,7 +165,9 @@ class Embedder(Function):
             await self._fetch(wanted, model, vectors, usages, names)
         # A text that occurs twice has two vectors: what a caller does to one must not change the other.
         rows = [vectors[text][:] for text in asked]
-        return {"embeddings": Embeddings(rows, names[-1], _total(usages))}
+        embeddings = Embeddings(rows, names[-1], _total(usages))
+        observe_embeddings(embeddings)
+        return {"embeddings": embeddings}
 
     def _checked(self, texts: Sequence[str], model: EmbeddingModel) -> list[str]:
         asked = checked_texts(texts, model.name, limit=None)

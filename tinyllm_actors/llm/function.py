@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinyllm_actors.errors import ActorError, ConfigurationError, ModelError, StartFailed
 from tinyllm_actors.function import Call, Function
+from tinyllm_actors.function.tracing import current_observation
 from tinyllm_actors.kernel import Backoff
 from tinyllm_actors.llm.attempts import Attempts, Setup
 from tinyllm_actors.llm.budget import active_budgets, chain
@@ -84,6 +85,7 @@ class LLM(Function):
     """
 
     ref_type = LLMRef
+    observation_kind = "generation"
 
     def __init__(
         self,
@@ -202,8 +204,11 @@ class LLM(Function):
             content: str | list[ContentPart] | None = None,
         ) -> dict[str, Completion]:
             async def once(model: ChatModel, request: ChatRequest, watch: Watch) -> Completion:
+                observation = current_observation()
                 async with model.stream(request) as events:
                     async for event in events:
+                        if observation is not None:
+                            observation.first_output()
                         if isinstance(event, Completed):
                             return event.completion
                         watch.feed(event)

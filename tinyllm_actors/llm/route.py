@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.llm.limits import ModelChoice
     from tinyllm_actors.llm.max_tokens import Sizing
     from tinyllm_actors.llm.model import ChatModel, ChatRequest
+    from tinyllm_actors.llm.price import Price
     from tinyllm_actors.llm.provider import Lease
 
 __all__ = ["Route"]
@@ -35,7 +36,7 @@ class Route:
 
     """
 
-    __slots__ = ("_choice", "_info", "_known_models", "_provider", "_system")
+    __slots__ = ("_choice", "_info", "_known_models", "_looked", "_provider", "_system")
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class Route:
         self._known_models = known_models
         self._provider: ActorRef | None = None
         self._info: ModelInfo | None = None
+        self._looked = False
 
     @property
     def name(self) -> str:
@@ -59,6 +61,11 @@ class Route:
     def options(self) -> Mapping[str, Any] | None:
         """The model's options."""
         return self._choice.options
+
+    async def price(self) -> Price | None:
+        """Return what the model costs, if anybody knows. The first time may read litellm's table, in a thread."""
+        looked, self._looked = self._looked, True
+        return (await self.info(with_price=not looked)).price
 
     async def lease(self) -> Lease:
         """Return the model, opened, and its gate.

@@ -30,6 +30,8 @@ class Memory(Function):
     asks its memory three times and more, and a change of tasks would be most of the cost.
     """
 
+    observation_kind = "retriever"
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         hooks = (cls.run, cls.process_output, cls.close)
         if cls.receive is Memory.receive and hooks != (Memory.run, Function.process_output, Function.close):

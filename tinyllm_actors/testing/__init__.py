@@ -8,6 +8,7 @@ from tinyllm_actors.testing.kit import TestKit
 from tinyllm_actors.testing.probe import Probe
 from tinyllm_actors.testing.puppet import Puppet
 from tinyllm_actors.testing.scripted import ScriptedModel, ScriptError, fail, hang, text, tool_call, tool_calls
+from tinyllm_actors.testing.trace_recorder import TraceRecorder
 
 __all__ = [
     "Faults",
@@ -18,6 +19,7 @@ __all__ = [
     "ScriptError",
     "ScriptedModel",
     "TestKit",
+    "TraceRecorder",
     "VirtualClock",
     "assert_golden",
     "fail",

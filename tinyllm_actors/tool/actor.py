@@ -35,6 +35,7 @@ class ToolFunction(Function):
     """
 
     options = ChildOptions(restart=Restart.TRANSIENT, shutdown=1.0)
+    observation_kind = "tool"
 
     def __init__(self, tool: Tool[..., Any], **options: Any) -> None:
         options.setdefault("name", tool.name)

@@ -136,6 +136,7 @@ class ToolkitFunction(Function):
     """
 
     supervision: ClassVar[Supervisor | None] = Supervisor(max_restarts=100, period=10.0, backoff=None)
+    observation_kind = "chain"
 
     def __init__(self, toolkit: Toolkit, **options: Any) -> None:
         options.setdefault("name", toolkit.name)

@@ -15,6 +15,7 @@ from tinyllm_actors.function.compose.sqlite_store import SQLiteStore
 from tinyllm_actors.function.compose.together import check_cap
 from tinyllm_actors.function.ref import Call
 from tinyllm_actors.function.result import failure
+from tinyllm_actors.function.tracing.observation import CURRENT_OBSERVATION
 from tinyllm_actors.kernel.envelope import CURRENT
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.function.compose.outlet import Outlet
     from tinyllm_actors.function.compose.part import Source
     from tinyllm_actors.function.result import Result
+    from tinyllm_actors.function.tracing.observation import Observation
     from tinyllm_actors.kernel import ChildSpec, ExitReason, ReplyTo
     from tinyllm_actors.kernel.owned import OwnedTask
 
@@ -53,11 +55,11 @@ class _Flight:
         self.key = key
         self._flights = flights
         self.task: OwnedTask | None = None
-        self.waiting: list[tuple[ReplyTo, dict[str, Any]]] = []
+        self.waiting: list[tuple[ReplyTo, dict[str, Any], Observation | None]] = []
 
     def left(self) -> None:
         """Somebody left: without anyone who waits, the call is cancelled."""
-        if not any(reply.waiting for reply, _ in self.waiting):
+        if not any(reply.waiting for reply, _, _ in self.waiting):
             self.over()
             if self.task is not None:
                 self.task.cancel()
@@ -168,7 +170,7 @@ class Cache(Composite):
             flight.task = self.context.pipe_to_self(
                 self._fly, context, inputs, on_result=lambda result, flight=flight: _Landed(flight, result)
             )
-        flight.waiting.append((reply, arguments))
+        flight.waiting.append((reply, arguments, CURRENT_OBSERVATION.get()))
         reply.on_leave(flight.left)
 
     async def _fly(self, context: Context, inputs: dict[str, Any]) -> Result:
@@ -184,8 +186,9 @@ class Cache(Composite):
         flight.over()
         if result["status"] == "success":
             await self._keep(flight.key, result["output"])
-        for place, (reply, arguments) in enumerate(flight.waiting):
+        for place, (reply, arguments, around) in enumerate(flight.waiting):
             if reply.waiting:
+                CURRENT_OBSERVATION.set(around)
                 reply.reply(await self._call(arguments, _concluding(result, place)))
 
     async def _keep(self, key: str, output: Any) -> None:

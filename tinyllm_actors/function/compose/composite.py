@@ -35,6 +35,7 @@ class Composite(Function):
     """
 
     is_composite: ClassVar[bool] = True
+    observation_kind = "chain"
     supervision: ClassVar[Supervisor | None] = Supervisor(max_restarts=5, period=30.0)
 
     def __init__(self, sources: Sequence[Source], **options: Any) -> None:

@@ -1,0 +1,531 @@
+"""Every call of a Function is observed, inside of the call that made it, however it ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from tinyllm_actors import Actor, ActorSystem, Agent, Evaluator, Function, FunctionStream, chain, concurrent, tool
+from tinyllm_actors.errors import ConfigurationError, Overloaded, RequestRejected
+from tinyllm_actors.function.compose import cache
+from tinyllm_actors.function.tracing import Tracer, current_observation, observation, observe, start_tracing
+from tinyllm_actors.kernel import Backoff, InFlight, Supervisor
+from tinyllm_actors.llm import LLM, ChatRequest, Embedder, ModelInfo, Price, Usage, UserMessage
+from tinyllm_actors.testing import (
+    HashEmbeddings,
+    ScriptedModel,
+    TraceRecorder,
+    fail,
+    text,
+    tool_call,
+    tool_calls,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from tinyllm_actors.function.tracing import Observation
+
+pytestmark = pytest.mark.anyio
+
+
+class Echo(Function):
+    async def run(self, said: str) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
+        await anyio.lowlevel.checkpoint()
+        return said
+
+
+class Broken(Function):
+    async def run(self, **arguments: Any) -> None:
+        raise OSError("disk full")
+
+
+class Sleeper(Function):
+    async def run(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        await anyio.sleep_forever()
+
+
+class Count(FunctionStream):
+    async def run(self, to: int) -> AsyncGenerator[int, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        for number in range(to):
+            yield number
+
+
+@pytest.fixture
+def recorder() -> TraceRecorder:
+    """Return a tracer that keeps what it is told."""
+    return TraceRecorder()
+
+
+async def test_a_call_is_observed(recorder: TraceRecorder) -> None:
+    """An observation says who, what, when, for whom and how it ended."""
+    async with ActorSystem("service") as system:
+        await start_tracing(system, recorder, tags=["beta"])
+        echo = await system.spawn(Echo.spec(user_id="ann", session_id="s1"), name="echo")
+        await echo(said="hello")
+    [seen] = recorder.observations
+    assert (seen.name, seen.kind, seen.path, seen.status) == ("Echo", "span", "echo", "ok")
+    assert (seen.input, seen.output) == ({"said": "hello"}, "hello")
+    assert (seen.user_id, seen.session_id, seen.tags) == ("ann", "s1", ("beta",))
+    assert seen.is_root
+    assert seen.parent_id is None
+    assert seen.started_at <= seen.ended_at
+    assert (seen.incarnation, seen.attempt) == (1, 0)
+    assert seen.message_id > 0
+    assert seen.traceparent == f"00-{seen.trace_id}-{seen.id}-01"
+    assert not recorder.open
+
+
+async def test_an_agents_turn_is_one_tree(recorder: TraceRecorder) -> None:
+    """Model, tools that run side by side, memory and evaluators are inside of the agent's call, each once."""
+
+    @tool
+    async def look_up(word: str) -> str:
+        """Look a word up."""
+        with observe("shelf", kind="retriever"):
+            return word.upper()
+
+    async def judge(input: Any, output: Any, error: Any) -> float:
+        return 0.5
+
+    class Polite(Evaluator):
+        async def run(self, input: Any, output: Any, error: Any) -> Any:
+            return {"evals": {"polite": 1}}
+
+    model = ScriptedModel([tool_calls(("look_up", {"word": "a"}), ("look_up", {"word": "b"})), text("A and B")])
+    async with ActorSystem("service") as system:
+        await start_tracing(system, recorder)
+        agent = await system.spawn(
+            Agent.spec(
+                name="Agent",
+                model=model,
+                tools=[look_up],
+                run_evaluators=[judge],
+                processed_output_evaluators=[Polite.spec()],
+                user_id="ann",
+            )
+        )
+        async with agent.stream(content="a and b?") as events:
+            async for _ in events:
+                pass
+    assert recorder.render().splitlines() == [
+        "Agent  agent",
+        "├── BufferMemory  retriever",
+        "├── Scripted  generation",
+        "├── Toolkit  chain",
+        "│   ├── look_up  tool",
+        "│   │   └── shelf  retriever",
+        "│   └── look_up  tool",
+        "│       └── shelf  retriever",
+        "├── BufferMemory  retriever",
+        "├── Scripted  generation",
+        "├── BufferMemory  retriever",
+        "├── judge  evaluator",
+        "└── Polite  evaluator",
+    ]
+    agent_call = recorder.find("Agent")
+    assert [list(entry["evals"]) for entry in agent_call.evaluations] == [["judge"], ["proc:polite"]]
+    assert {seen.user_id for seen in recorder.observations} == {"ann"}
+    first = recorder.find("Scripted")
+    assert first.input[-1] == UserMessage("a and b?")
+    assert first.output.tool_calls[0].name == "look_up"
+    assert first.metadata["tools"] == ["look_up"]
+    assert 0 < first.started_at <= first.first_output_at <= first.ended_at
+
+
+async def test_a_model_call_tells_what_it_took(recorder: TraceRecorder) -> None:
+    """Model, parameters, tokens, cost and failed attempts are those of the answer; keys are not among them."""
+    model = ScriptedModel(
+        [fail(Overloaded("busy")), text("Hi", usage=Usage(1_000, 100, 1_100, cached_tokens=10, reasoning_tokens=5))],
+        name="openai/gpt-4o-mini",
+    )
+    async with ActorSystem("service") as system:
+        await start_tracing(system, recorder)
+        prices = {"openai/gpt-4o-mini": ModelInfo(price=Price(0.15, 0.6))}
+        llm = await system.spawn(LLM.spec(model, name="llm", backoff=Backoff(0.0, 0.0), known_models=prices))
+        request = ChatRequest(messages=[UserMessage("Hello")], options={"temperature": 0.5, "api_key": "abcdefgh"})
+        await llm(request=request)
+    [seen] = recorder.observations
+    assert seen.model_parameters == {"temperature": 0.5}
+    assert seen.usage == {"input": 1_000, "output": 100, "total": 1_100, "input_cached": 10, "output_reasoning": 5}
+    assert seen.cost == pytest.approx(0.00015 + 0.00006, rel=0.05)
+    assert seen.metadata["failed_attempts"] == [
+        {"model": "openai/gpt-4o-mini", "error": "Overloaded", "message": "busy"}
+    ]
+    assert seen.metadata["finish_reason"] == "stop"
+
+
+async def test_embeddings_are_counted_not_shown(recorder: TraceRecorder) -> None:
+    """Of vectors, a trace has the number and the size."""
+    async with ActorSystem("service") as system:
+        await start_tracing(system, recorder)
+        embedder = await system.spawn(Embedder.spec(HashEmbeddings()))
+        await embedder(texts=["a", "b"])
+    [seen] = recorder.observations
+    assert seen.kind == "embedding"
+    assert seen.output["vectors"] == 2
+
+
+async def test_streams_know_their_first_item(recorder: TraceRecorder) -> None:
+    """A stream's output is its items; when the first came is noted; a reader that leaves cancels it."""
+    async with ActorSystem("service") as system:
+        await start_tracing(system, recorder)
+        count = await system.spawn(Count)
+        async with count.stream(to=3) as items:
+            assert [item["output"] async for item in items] == [0, 1, 2]
+        async with count.stream(to=10**9, buffer=1) as items:
+            await anext(aiter(items))
+        await count(to=1)
+    whole, left, called = recorder.observations
+    assert (whole.status, whole.output) == ("ok", [0, 1, 2])
+    assert whole.started_at <= whole.first_output_at <= whole.ended_at
+    assert left.status == "cancelled"
+    assert left.output[0] == 0
+    assert (called.status, called.output) == ("ok", [0])
+
+
+async def test_failures_and_cancellations_are_told(recorder: TraceRecorder) -> None:
+    """A failed call has the error dictionary, a cancelled one says so, and so do the calls around them."""
+    async with ActorSystem("service") as system:
+        await start_tracing(system, recorder)
+        both = await system.spawn(concurrent(Broken, Echo, name="both"))
+        await both(said="x")
+        sleeper = await system.spawn(chain(Sleeper, name="whole"))
+        with anyio.move_on_after(0.05):
+            await sleeper()
+    broken, sleep = recorder.find("Broken"), recorder.find("Sleeper")
+    assert (broken.status, broken.output) == ("error", None)
+    assert broken.error is not None
+    assert (broken.error["type"], broken.error["message"], broken.error["state"]) == ("OSError", "disk full", "RUNNING")
+    assert recorder.find("both").status == "error"
+    assert (sleep.status, recorder.find("whole").status) == ("cancelled", "cancelled")
+    assert not recorder.open
+
+
+async def test_partial_output_of_a_cancelled_model_call_is_kept(recorder: TraceRecorder) -> None:
+    """What a model had said when its reader left is the output."""
+    async with ActorSystem("service") as system:
+        await start_tracing(system, recorder)
+        llm = await system.spawn(LLM.spec(ScriptedModel([text("one two three")], chunk=4), name="llm"))
+        async with llm.stream(request=ChatRequest(messages=[UserMessage("Hi")]), buffer=1) as events:
+            await anext(aiter(events))
+    assert recorder.find("llm").status == "cancelled"
+    assert recorder.find("llm").output in {"one ", "one two "}
+
+
+class Fragile(Function):
+    """Crashes, rather than fails, while the message is new."""
+
+    async def run(self) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self.context.attempt
+
+    def _accept(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        if self.context.attempt == 0:
+            self._step("no such step")  # pyright: ignore[reportArgumentType]
+        return super()._accept(arguments)
+
+
+async def test_a_restart_has_an_observation_for_each_attempt(recorder: TraceRecorder) -> None:
+    """The attempt that crashed and the one that succeeded are both in the trace of whoever asked."""
+
+    class Asker(Function):
+        async def run(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+            return (await system["fragile"]())["output"]
+
+    async with ActorSystem("service", supervisor=Supervisor(backoff=None)) as system:
+        await start_tracing(system, recorder)
+        await system.spawn(Fragile.spec().with_options(on_inflight=InFlight(redeliveries=2)), name="fragile")
+        asker = await system.spawn(Asker)
+        assert (await asker())["output"] == 1
+    crashed, repeated, asked = recorder.observations
+    assert (crashed.status, crashed.attempt, crashed.incarnation) == ("error", 0, 1)
+    assert crashed.error is not None
+    assert (repeated.status, repeated.attempt, repeated.incarnation) == ("ok", 1, 2)
+    assert crashed.message_id == repeated.message_id
+    assert crashed.parent_id == repeated.parent_id == asked.id
+
+
+async def test_a_plain_actor_between_passes_the_parent_on(recorder: TraceRecorder) -> None:
+    """Parents travel in messages, whoever carries them; the next message of the same actor has another."""
+
+    class Relay(Actor):
+        async def receive(self, message: str) -> Any:
+            return await system["echo"](said=message)
+
+    class Front(Function):
+        async def run(self, said: str) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+            return (await system["relay"].ask(said))["output"]
+
+    async with ActorSystem("service") as system:
+        await start_tracing(system, recorder)
+        await system.spawn(Echo, name="echo")
+        await system.spawn(Relay, name="relay")
+        front = await system.spawn(Front, name="front")
+        await front(said="a")
+        await system["relay"].ask("b")
+    inner, outer, alone = recorder.observations
+    assert inner.parent_id == outer.id
+    assert alone.is_root
+    assert alone.trace_id != outer.trace_id
+
+
+async def test_answers_from_a_cache_are_inside_of_who_asked(recorder: TraceRecorder) -> None:
+    """A miss, whose answer comes in a later message, is as much inside of its caller as a hit."""
+
+    class Front(Function):
+        async def run(self, said: str) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+            return (await system["cached"](said=said))["output"]
+
+    async with ActorSystem("service") as system:
+        await start_tracing(system, recorder)
+        await system.spawn(cache(Echo, name="Cached"), name="cached")
+        front = await system.spawn(Front)
+        await front(said="a")
+        await front(said="a")
+    first, second = [seen for seen in recorder.observations if seen.name == "Front"]
+    cached = [seen for seen in recorder.observations if seen.name == "Cached"]
+    assert [seen.parent_id for seen in cached] == [first.id, second.id]
+    assert recorder.find("Echo").parent_id == first.id
+
+
+async def test_two_hundred_conversations_do_not_mix(recorder: TraceRecorder) -> None:
+    """At 200 turns side by side, every observation is in the trace of its own turn, once."""
+
+    @tool
+    async def shout(word: str) -> str:
+        """Shout."""
+        seen = current_observation()
+        assert seen is not None
+        await anyio.lowlevel.checkpoint()
+        return word.upper()
+
+    async def turn(agent: Any, number: int) -> None:
+        await agent(content=f"turn {number}")
+
+    async with ActorSystem("service") as system:
+        await start_tracing(system, recorder)
+        agents = [
+            await system.spawn(
+                Agent.spec(
+                    name="Agent",
+                    model=ScriptedModel([tool_call("shout", word=f"w{number}"), text("done")]),
+                    tools=[shout],
+                    session_id=f"s{number}",
+                )
+            )
+            for number in range(200)
+        ]
+        async with anyio.create_task_group() as group:
+            for number, agent in enumerate(agents):
+                group.start_soon(turn, agent, number)
+    traces: dict[str, list[Observation]] = {}
+    for seen in recorder.observations:
+        traces.setdefault(seen.trace_id, []).append(seen)
+    assert len(traces) == 200
+    assert len({seen.id for seen in recorder.observations}) == len(recorder.observations)
+    for found in traces.values():
+        names = sorted(seen.name for seen in found)
+        assert names == sorted(["Agent", *["BufferMemory"] * 3, *["Scripted"] * 2, "Toolkit", "shout"])
+        assert len({seen.session_id for seen in found}) == 1
+        ids = {seen.id for seen in found}
+        assert all(seen.parent_id in ids for seen in found if not seen.is_root)
+        assert sum(seen.is_root for seen in found) == 1
+    assert not recorder.open
+
+
+async def test_sampling_keeps_whole_traces(recorder: TraceRecorder) -> None:
+    """Half of the traces, and of each all or nothing."""
+    async with ActorSystem("service") as system:
+        await start_tracing(system, recorder, sample_rate=0.5)
+        both = await system.spawn(chain(Echo, name="both"))
+        for _ in range(200):
+            await both(said="x")
+    roots = [seen for seen in recorder.observations if seen.is_root]
+    assert 60 < len(roots) < 140
+    assert len(recorder.observations) == 2 * len(roots)
+
+
+async def test_capture_off_keeps_no_content(recorder: TraceRecorder) -> None:
+    """Without capture there is neither input nor output, of Functions, models and streams."""
+    async with ActorSystem("service") as system:
+        await start_tracing(system, recorder, capture=False)
+        await (await system.spawn(Echo))(said="private")
+        llm = await system.spawn(LLM.spec(ScriptedModel([text("private")]), name="llm"))
+        await llm(request=ChatRequest(messages=[UserMessage("private")]))
+    assert [(seen.input, seen.output) for seen in recorder.observations] == [(None, None), (None, None)]
+
+
+async def test_functions_are_decorated(recorder: TraceRecorder) -> None:
+    """`@observation` observes plain, async and generator functions, and what is called inside of them."""
+
+    @observation()
+    def parse(raw: str) -> int:
+        return int(raw)
+
+    @observation("loaded", kind="retriever")
+    async def load(self: object, raw: str, times: int = 1) -> int:
+        return parse(raw) * times
+
+    @observation(kind="chain")
+    async def pieces(upto: int) -> AsyncGenerator[int, None]:
+        for number in range(upto):
+            parse(str(number))
+            yield number
+
+    @observation(capture=False)
+    def secret(word: str) -> str:
+        return word
+
+    class Worker(Function):
+        async def run(self) -> list[int]:  # pyright: ignore[reportIncompatibleMethodOverride]
+            found = []
+            async for number in pieces(2):
+                parse("7")  # not inside of `pieces`: it is the reader that works here
+                found.append(number)
+            secret("hush")
+            with pytest.raises(ValueError, match="invalid literal"):
+                parse("x")
+            with pytest.raises(TypeError):
+                parse()  # pyright: ignore[reportCallIssue]
+            return [await load(None, "2", times=3), *found]
+
+    async with ActorSystem("service") as system:
+        await start_tracing(system, recorder)
+        result = await (await system.spawn(Worker))()
+    assert result["output"] == [6, 0, 1]
+    outer, worker = recorder.find("loaded"), recorder.find("Worker")
+    assert (outer.kind, outer.input, outer.output) == ("retriever", {"raw": "2", "times": 3}, 6)
+    assert [seen.name for seen in recorder.children(outer)] == ["parse"]
+    stream = recorder.find("pieces")
+    assert (stream.output, stream.kind) == ([0, 1], "chain")
+    assert stream.first_output_at
+    assert len(recorder.children(stream)) == 2
+    assert (recorder.find("secret").input, recorder.find("secret").output) == (None, None)
+    failed = [seen for seen in recorder.observations if seen.status == "error"]
+    assert [(seen.name, (seen.error or {})["type"]) for seen in failed] == [
+        ("parse", "ValueError"),
+        ("parse", "TypeError"),
+    ]
+    assert {seen.trace_id for seen in recorder.observations} == {worker.trace_id}
+    assert parse("3") == 3  # outside of a system, it is the function itself
+    assert [number async for number in pieces(2)] == [0, 1]
+
+
+async def test_a_decorated_generator_that_fails_or_is_left_ends(recorder: TraceRecorder) -> None:
+    """A generator's observation ends however the generator does."""
+
+    @observation()
+    async def failing() -> AsyncGenerator[int, None]:
+        yield 1
+        raise OSError("gone")
+
+    class Worker(Function):
+        async def run(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+            items = failing()
+            assert await anext(items) == 1
+            await items.aclose()
+            async for _ in failing():
+                pass
+
+    async with ActorSystem("service") as system:
+        await start_tracing(system, recorder)
+        await (await system.spawn(Worker))()
+    assert [(seen.name, seen.status) for seen in recorder.observations] == [
+        ("failing", "cancelled"),
+        ("failing", "error"),
+        ("Worker", "error"),
+    ]
+    assert not recorder.open
+
+
+async def test_a_block_says_for_whom(recorder: TraceRecorder) -> None:
+    """A block's user, session and tags hold for what is inside of it, and for nothing else."""
+
+    class Front(Function):
+        async def run(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+            with observe("turn", user_id="ann", session_id="s", tags=("vip",)):
+                await system["echo"](said="x")
+            await system["echo"](said="y")
+
+    async with ActorSystem("service") as system:
+        await start_tracing(system, recorder, tags=["all"])
+        await system.spawn(Echo, name="echo")
+        await (await system.spawn(Front))()
+    inside, turn, outside, front = recorder.observations
+    assert [(seen.user_id, seen.session_id, seen.tags) for seen in (inside, turn)] == [("ann", "s", ("all", "vip"))] * 2
+    assert [(seen.user_id, seen.session_id, seen.tags) for seen in (outside, front)] == [(None, None, ("all",))] * 2
+
+
+async def test_nothing_is_traced_without_tracers() -> None:
+    """Where nobody started tracing, code that wants to add to its observation finds none."""
+    found: list[object] = []
+
+    class Looker(Function):
+        async def run(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+            found.append(current_observation())
+            with observe("block") as inside:
+                found.append(inside)
+
+    async with ActorSystem("service") as system:
+        await (await system.spawn(Looker))()
+    assert found == [None, None]
+
+
+async def test_log_lines_of_a_call_have_its_trace() -> None:
+    """What is logged while a call works carries the trace's id and where to look; nested calls have the same."""
+
+    class Linked(TraceRecorder):
+        def link(self, observation: Observation) -> str:
+            return f"https://traces.invalid/{observation.trace_id}"
+
+    class Talker(Function):
+        async def run(self, input: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+            structlog.get_logger("shop").info("working")
+
+    recorder = Linked()
+    structlog.configure(cache_logger_on_first_use=False)
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        async with ActorSystem("service", log_transitions=False) as system:
+            await start_tracing(system, recorder)
+            await (await system.spawn(chain(Talker, name="whole")))(input=1)
+    url = f"https://traces.invalid/{recorder.find('whole').trace_id}"
+    [line] = [line for line in lines if line["event"] == "working"]
+    assert (line["trace_id"], line["trace_url"]) == (recorder.find("whole").trace_id, url)
+    links = [line["event"] for line in lines if line["event"].startswith("[whole] trace")]
+    assert links == [f"[whole] trace: {url}"]
+
+
+async def test_wrong_arguments_are_named(recorder: TraceRecorder) -> None:
+    """Tracing twice, without tracers, or with a rate above 1 is an error at once."""
+    async with ActorSystem("service") as system:
+        with pytest.raises(ConfigurationError, match="need a tracer"):
+            await start_tracing(system)
+        with pytest.raises(ConfigurationError, match="sample_rate"):
+            await start_tracing(system, recorder, sample_rate=1.5)
+        await start_tracing(system, recorder)
+        with pytest.raises(ConfigurationError, match="traced already"):
+            await start_tracing(system, recorder)
+
+
+async def test_a_refused_request_names_its_model(recorder: TraceRecorder) -> None:
+    """A model call that fails for good still says which model refused."""
+    async with ActorSystem("service") as system:
+        await start_tracing(system, recorder)
+        llm = await system.spawn(LLM.spec(ScriptedModel([fail(RequestRejected("no"))], name="m"), name="llm"))
+        await llm(request=ChatRequest(messages=[UserMessage("x")]))
+    [seen] = recorder.observations
+    assert (seen.status, seen.model) == ("error", "m")
+
+
+def test_a_tracer_needs_no_method() -> None:
+    """A tracer overrides what it wants to know."""
+    tracer = Tracer()
+    for quiet in (tracer.open, tracer.flush):
+        quiet()
+    tracer.close(1.0)
+    with pytest.raises(LookupError, match="there are: none"):
+        TraceRecorder().find("x")

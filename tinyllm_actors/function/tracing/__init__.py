@@ -1,0 +1,26 @@
+"""Traces: every call of a Function as an observation, nested as the calls are, told to whoever keeps them.
+
+`await start_tracing(system, LangfuseTracer(…), OpenTelemetryTracer(…))` is all that a service needs. Off, a call looks
+at one attribute. Code of your own shows up with `@observation()` or `with observe("name"):`.
+
+A parent is not looked for, it comes with the message: the handler of a call makes its observation the current one, a
+context variable, and whatever the handler sends carries a copy of its context variables.
+"""
+
+from tinyllm_actors.function.tracing.decorator import observation, observe
+from tinyllm_actors.function.tracing.hub import Tracing
+from tinyllm_actors.function.tracing.observation import Kind, Observation, Status, current_observation
+from tinyllm_actors.function.tracing.service import start_tracing
+from tinyllm_actors.function.tracing.tracer import Tracer
+
+__all__ = [
+    "Kind",
+    "Observation",
+    "Status",
+    "Tracer",
+    "Tracing",
+    "current_observation",
+    "observation",
+    "observe",
+    "start_tracing",
+]
