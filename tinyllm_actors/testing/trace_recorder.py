@@ -43,7 +43,7 @@ class TraceRecorder(Tracer):
 
     Attributes:
         observations: those that have ended, in the order in which they did.
-        open: those that have not, by number, in the order in which they started.
+        running: those that have not, by number, in the order in which they started.
     """
 
     name = "recorder"
@@ -51,16 +51,16 @@ class TraceRecorder(Tracer):
 
     def __init__(self, max_kept: int = 100_000) -> None:
         self.observations: list[Observation] = []
-        self.open: dict[int, Observation] = {}
+        self.running: dict[int, Observation] = {}
         self._max_kept = max_kept
 
     def started(self, observation: Observation) -> None:
         """Keep it as one that runs."""
-        self.open[observation.span] = observation
+        self.running[observation.span] = observation
 
     def ended(self, observation: Observation) -> None:
         """Keep it."""
-        self.open.pop(observation.span, None)
+        self.running.pop(observation.span, None)
         self.observations.append(observation)
         if len(self.observations) > self._max_kept:
             del self.observations[: self._max_kept // 10 + 1]

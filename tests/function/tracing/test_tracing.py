@@ -77,7 +77,7 @@ async def test_a_call_is_observed(recorder: TraceRecorder) -> None:
     assert (seen.incarnation, seen.attempt) == (1, 0)
     assert seen.message_id > 0
     assert seen.traceparent == f"00-{seen.trace_id}-{seen.id}-01"
-    assert not recorder.open
+    assert not recorder.running
 
 
 async def test_an_agents_turn_is_one_tree(recorder: TraceRecorder) -> None:
@@ -203,7 +203,7 @@ async def test_failures_and_cancellations_are_told(recorder: TraceRecorder) -> N
     assert (broken.error["type"], broken.error["message"], broken.error["state"]) == ("OSError", "disk full", "RUNNING")
     assert recorder.find("both").status == "error"
     assert (sleep.status, recorder.find("whole").status) == ("cancelled", "cancelled")
-    assert not recorder.open
+    assert not recorder.running
 
 
 async def test_partial_output_of_a_cancelled_model_call_is_kept(recorder: TraceRecorder) -> None:
@@ -334,7 +334,7 @@ async def test_two_hundred_conversations_do_not_mix(recorder: TraceRecorder) -> 
         ids = {seen.id for seen in found}
         assert all(seen.parent_id in ids for seen in found if not seen.is_root)
         assert sum(seen.is_root for seen in found) == 1
-    assert not recorder.open
+    assert not recorder.running
 
 
 async def test_sampling_keeps_whole_traces(recorder: TraceRecorder) -> None:
@@ -382,7 +382,7 @@ async def test_functions_are_decorated(recorder: TraceRecorder) -> None:
 
     class Worker(Function):
         async def run(self) -> list[int]:  # pyright: ignore[reportIncompatibleMethodOverride]
-            found = []
+            found: list[int] = []
             async for number in pieces(2):
                 parse("7")  # not inside of `pieces`: it is the reader that works here
                 found.append(number)
@@ -439,7 +439,7 @@ async def test_a_decorated_generator_that_fails_or_is_left_ends(recorder: TraceR
         ("failing", "error"),
         ("Worker", "error"),
     ]
-    assert not recorder.open
+    assert not recorder.running
 
 
 async def test_a_block_says_for_whom(recorder: TraceRecorder) -> None:
