@@ -9,7 +9,7 @@ import pytest
 
 from tinyllm_actors.conversation import ConversationStore, MemoryStore
 from tinyllm_actors.integrations._asyncio_bridge import open_bridge
-from tinyllm_actors.integrations.sqlite import SQLiteStore
+from tinyllm_actors.integrations.sqlite import SQLiteStore, SQLiteVectorStore
 from tinyllm_actors.retrieval import MemoryVectorStore
 
 if TYPE_CHECKING:
@@ -152,7 +152,19 @@ class VectorsInMemory:
         return self._store
 
 
-@pytest.fixture(params=["memory"])
+class VectorsInFile:
+    """A SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def store(self) -> SQLiteVectorStore:
+        return SQLiteVectorStore(self._path)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
 async def vectors(request: pytest.FixtureRequest, tmp_path: Path) -> VectorPlace:
     """Return an empty place for vectors of each kind."""
-    return VectorsInMemory()
+    if request.param == "memory":
+        return VectorsInMemory()
+    return VectorsInFile(tmp_path / "vectors.db")

@@ -34,13 +34,22 @@ class Database:
         name: of the store, for errors.
         synchronous: SQLite's setting of that name.
         busy_timeout: seconds to wait for other processes.
+        prepare: brings the tables up to date, in a write transaction; it gets the name too.
     """
 
-    def __init__(self, path: Path, name: str, synchronous: str, busy_timeout: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        synchronous: str,
+        busy_timeout: float,
+        prepare: Callable[[sqlite3.Connection, str], None] = migrate,
+    ) -> None:
         self.path = path
         self._name = name
         self._synchronous = synchronous
         self._busy_timeout = busy_timeout
+        self._prepare = prepare
         self._open = False
         self._writer: sqlite3.Connection | None = None
         self._readers: list[sqlite3.Connection] = []
@@ -51,7 +60,7 @@ class Database:
         """Open the file, make it if it is not there, and bring its tables up to date."""
         self._open = True
         try:
-            await self.write(lambda database: migrate(database, self._name))
+            await self.write(lambda database: self._prepare(database, self._name))
         except BaseException:
             await self.aclose()
             raise

@@ -53,7 +53,6 @@ def translated(error: sqlite3.Error, name: str, *, committing: bool, busy_timeou
         return CorruptJournal(f"{name!r} is no whole database; restore it from a backup ({detail})")
     if committing:
         return OutcomeUnknown(
-            f"{name!r} failed while it committed; append the same entries again, those that are stored are recognised"
-            f" ({detail})"
+            f"{name!r} failed while it committed; send the same again, what is stored already is recognised ({detail})"
         )
     return StoreUnavailable(f"{name!r} cannot be used now ({detail})", retryable=code in _OUTSIDE)

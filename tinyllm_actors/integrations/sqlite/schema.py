@@ -8,6 +8,7 @@ from tinyllm_actors.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
 __all__ = ["MIGRATIONS", "migrate"]
 
@@ -51,20 +52,31 @@ MIGRATIONS: Final = (
 """Each leads from one version to the next; they may be added to, never changed."""
 
 
-def migrate(database: sqlite3.Connection, name: str) -> None:
+def migrate(
+    database: sqlite3.Connection,
+    name: str,
+    migrations: Sequence[str] = MIGRATIONS,
+    versions: str = "tinyllm_actors_schema",
+) -> None:
     """Bring the tables to the newest version; the caller holds a write transaction.
+
+    Args:
+        database: the file.
+        name: of the store, for errors.
+        migrations: scripts that each lead from one version to the next.
+        versions: the table that says which one this is.
 
     Raises:
         ConfigurationError: they have a newer version than this library knows.
     """
-    database.execute("CREATE TABLE IF NOT EXISTS tinyllm_actors_schema (version INTEGER NOT NULL)")
-    row = database.execute("SELECT max(version) FROM tinyllm_actors_schema").fetchone()
+    database.execute(f"CREATE TABLE IF NOT EXISTS {versions} (version INTEGER NOT NULL)")
+    row = database.execute(f"SELECT max(version) FROM {versions}").fetchone()
     version: int = row[0] or 0
-    if version > len(MIGRATIONS):
+    if version > len(migrations):
         raise ConfigurationError(
-            f"the tables of {name!r} have version {version}, this library knows {len(MIGRATIONS)}; upgrade it"
+            f"the tables of {name!r} have version {version}, this library knows {len(migrations)}; upgrade it"
         )
-    for number, script in enumerate(MIGRATIONS[version:], version + 1):
+    for number, script in enumerate(migrations[version:], version + 1):
         for statement in script.split(";"):
             database.execute(statement)
-        database.execute("INSERT INTO tinyllm_actors_schema VALUES (?)", (number,))
+        database.execute(f"INSERT INTO {versions} VALUES (?)", (number,))
