@@ -120,11 +120,14 @@ from tinyllm_actors.kernel.fsm_actions import (
 from tinyllm_actors.kernel.gc_tuning import short_pauses
 from tinyllm_actors.kernel.groups import Group
 from tinyllm_actors.kernel.inspect import ActorNode
+from tinyllm_actors.kernel.json_log import JsonLog, configure_json_log
 from tinyllm_actors.kernel.lifecycle import LIFECYCLE, ExitKind, ExitReason, Lifecycle
 from tinyllm_actors.kernel.machine import Machine
 from tinyllm_actors.kernel.mailbox import Mailbox, Overflow
 from tinyllm_actors.kernel.node import SupervisorRef
+from tinyllm_actors.kernel.plain import to_plain
 from tinyllm_actors.kernel.pool import Pool, PoolRef
+from tinyllm_actors.kernel.redaction import add_redactions
 from tinyllm_actors.kernel.ref import ActorRef
 from tinyllm_actors.kernel.registry import Registry
 from tinyllm_actors.kernel.restart import Backoff, Directive, Restart, RestartWindow, Strategy
@@ -132,6 +135,7 @@ from tinyllm_actors.kernel.routing import Broadcast, ConsistentHash, LeastBusy, 
 from tinyllm_actors.kernel.spec import BRUTAL_KILL, ChildOptions, ChildSpec, DynamicSupervisor, InFlight, Supervisor
 from tinyllm_actors.kernel.stream import StreamReader
 from tinyllm_actors.kernel.system import ActorSystem
+from tinyllm_actors.kernel.transition_filter import TransitionFilter
 from tinyllm_actors.kernel.watch import Terminated
 
 __all__ = [
@@ -163,6 +167,7 @@ __all__ = [
     "Group",
     "Handled",
     "InFlight",
+    "JsonLog",
     "Keep",
     "LeastBusy",
     "Lifecycle",
@@ -191,8 +196,12 @@ __all__ = [
     "SupervisorRef",
     "Terminated",
     "Transition",
+    "TransitionFilter",
     "Unanswered",
+    "add_redactions",
     "configure_console_log",
+    "configure_json_log",
     "short_pauses",
+    "to_plain",
     "trace",
 ]

@@ -17,10 +17,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from tinyllm_actors.kernel.plain import to_plain
 from tinyllm_actors.kernel.redaction import is_secret_name, redact
+from tinyllm_actors.kernel.transition_filter import set_filter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
+    from collections.abc import Callable, Iterable, MutableMapping
     from typing import TextIO
 
 __all__ = ["ConsoleLog", "configure_console_log"]
@@ -123,7 +125,13 @@ class ConsoleLog:
         self._file.flush()
 
 
-def configure_console_log(*, level: str = "info", file: TextIO | None = None) -> ConsoleLog:
+def configure_console_log(
+    *,
+    level: str = "info",
+    file: TextIO | None = None,
+    states: Iterable[str] | None = None,
+    per_second: int | None = None,
+) -> ConsoleLog:
     """Configure structlog for a person at a terminal. Systems that start after this log their transitions.
 
     ```python
@@ -139,10 +147,16 @@ def configure_console_log(*, level: str = "info", file: TextIO | None = None) ->
         level: the lowest level to write: `"debug"` adds the lifecycles of actors to the transitions of Functions,
             `"warning"` leaves failures and dead letters, `"critical"` nothing of the kernel's.
         file: where to; standard output if left out. Writing to it must not block for long, as actors wait for it.
+        states: of transitions, only those into these states; left out, those in the environment's `LOG_STATES`, or all.
+        per_second: transitions of one actor in one second that are logged; of more, the number.
 
     Returns:
         the log's file, for text of your own between the lines.
+
+    Raises:
+        ValueError: `per_second` is below 1.
     """
+    set_filter(states, per_second)
     log = ConsoleLog(sys.stdout if file is None else file)
     import structlog  # with rich beside it 120 ms and 5 MB, which importing the library shall not cost
 
@@ -197,4 +211,4 @@ class _Columns:
 
 
 def _shown(key: str, value: object) -> str:
-    return "'***'" if is_secret_name(key) else repr(value)
+    return "'***'" if is_secret_name(key) else repr(to_plain(value))

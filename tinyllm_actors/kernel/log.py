@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio.to_thread
 
 from tinyllm_actors.kernel.events import ChildFailed, ChildRestarted, DeadLetter, Escalated, Transition, Unanswered
+from tinyllm_actors.kernel.redaction import read_environment, redact
+from tinyllm_actors.kernel.transition_filter import TransitionFilter, configured_filter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +23,7 @@ __all__ = ["attach_log"]
 KERNEL_LOGGER: Final = "tinyllm_actors.kernel"
 
 
-async def attach_log(events: EventStream, *, transitions: bool | None) -> None:
+async def attach_log(events: EventStream, *, transitions: bool | TransitionFilter | None) -> None:
     """Log what a system does.
 
     A transition reads `[name] transition to: STATE`, at level info; those of the actor lifecycle are at level debug.
@@ -29,19 +31,27 @@ async def attach_log(events: EventStream, *, transitions: bool | None) -> None:
 
     Args:
         events: what happens in the system.
-        transitions: log them too; None for "if structlog has been configured".
+        transitions: log them too, or those that a filter lets through; None for "if structlog has been configured",
+            then through the filter that `configure_json_log` or `configure_console_log` was given.
     """
+    read_environment()
     if "structlog" not in sys.modules:  # pragma: no cover - a test imports it first; test_public_surface runs it
         # With rich beside it 120 ms and 5 MB: importing the library shall not cost that, nor the event loop wait.
         await anyio.to_thread.run_sync(importlib.import_module, "structlog")
     import structlog
 
     # Bound once: each call of what `get_logger()` returns would make a logger. Configure structlog before the system.
-    _subscribe(events, structlog.get_logger().bind(), structlog.is_configured() if transitions is None else transitions)
+    chosen = transitions
+    if chosen is None:
+        chosen = configured_filter() or True if structlog.is_configured() else False
+    _subscribe(events, structlog.get_logger().bind(), chosen)
 
 
-def _transition_line(sink: Any) -> Callable[[Transition], None]:
+def _transition_line(sink: Any, chosen: TransitionFilter | None) -> Callable[[Transition], None]:
     details = _heard(sink, logging.DEBUG)
+    wanted = (
+        None if chosen is None else chosen.gate(lambda text, path: sink.info(text, logger=KERNEL_LOGGER, actor=path))
+    )
 
     loggers = {"lifecycle": KERNEL_LOGGER}
 
@@ -50,6 +60,8 @@ def _transition_line(sink: Any) -> Callable[[Transition], None]:
         path, name, machine, source, trigger, target, message_id, elapsed = event
         lifecycle = machine == "lifecycle"
         if lifecycle and not details:
+            return
+        if wanted is not None and not wanted(path, name, target):
             return
         logger = loggers.get(machine)
         if logger is None:
@@ -69,11 +81,11 @@ def _transition_line(sink: Any) -> Callable[[Transition], None]:
     return on_transition
 
 
-def _subscribe(events: EventStream, sink: Any, transitions: bool) -> None:
+def _subscribe(events: EventStream, sink: Any, transitions: bool | TransitionFilter) -> None:
     def on_failure(event: ChildFailed) -> None:
         cause = event.cause
         sink.warning(
-            f"[{event.path}] failed: {type(cause).__name__}: {cause}",
+            redact(f"[{event.path}] failed: {type(cause).__name__}: {cause}"),
             logger=KERNEL_LOGGER,
             actor=event.path,
             incarnation=event.incarnation,
@@ -85,7 +97,7 @@ def _subscribe(events: EventStream, sink: Any, transitions: bool) -> None:
 
     def on_escalation(event: Escalated) -> None:
         sink.error(
-            f"[{event.path}] gave up on {event.child!r}: {event.cause}",
+            redact(f"[{event.path}] gave up on {event.child!r}: {event.cause}"),
             logger=KERNEL_LOGGER,
             actor=event.path,
             child=event.child,
@@ -125,7 +137,8 @@ def _subscribe(events: EventStream, sink: Any, transitions: bool) -> None:
         (logging.WARNING, on_dead_letter, DeadLetter),
     ]
     if transitions:
-        lines.append((logging.INFO, _transition_line(sink), Transition))
+        chosen = transitions if isinstance(transitions, TransitionFilter) else None
+        lines.append((logging.INFO, _transition_line(sink, chosen), Transition))
     for level, callback, kind in lines:
         if _heard(sink, level):  # an event that nobody wants need not be made
             events.subscribe(guarded(callback), kind)

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from tinyllm_actors.kernel.transition_filter import TransitionFilter
+
 __all__ = ["ActorSystem"]
 
 
@@ -80,7 +82,8 @@ class ActorSystem:
         ask_timeout: seconds an ask waits when it does not say; None for as long as the callee lives.
         shutdown_timeout: seconds for the whole shutdown, after which what still runs is cancelled.
         grace: seconds a cancelled handler gets before it is abandoned.
-        log_transitions: write each transition to structlog; None for "if structlog has been configured".
+        log_transitions: write each transition to structlog, or those that a filter lets through; None for "if
+            structlog has been configured".
         max_dead_letters: how many are kept for `dead_letters`.
     """
 
@@ -92,7 +95,7 @@ class ActorSystem:
         ask_timeout: float | None = 300.0,
         shutdown_timeout: float = 30.0,
         grace: float = 1.0,
-        log_transitions: bool | None = None,
+        log_transitions: bool | TransitionFilter | None = None,
         max_dead_letters: int = 1000,
     ) -> None:
         self.name = check_name(name)
