@@ -48,6 +48,11 @@ TinyLLMError
 │   ├── ToolTimeout                the tool took too long (also a TimeoutError)
 │   └── ToolRetry                  raised by a tool: the model should try again, differently
 ├── FetchFailed                    a document cannot be had from the web
+├── LoadError                      a document cannot be read; `.source` says which
+│   ├── DocumentMalformed          it is not what it should be, or what reads it broke
+│   ├── DocumentTooLarge           it has more than it may (bytes, pages, rows, depth …)
+│   ├── DocumentRefused            it may not be read, or nothing here reads it
+│   └── LoadTimeout                reading it took too long (also a TimeoutError)
 ├── IsolatedFailure                a tool raised this in its own process; `.type_name` says what
 ├── StoreError                     a store of conversations or vectors failed; `.retryable`, `.keys`
 │   ├── StoreUnavailable           it cannot be reached, or is not open
@@ -111,6 +116,9 @@ __all__ = [
     "CorruptJournal",
     "DelegationTooDeep",
     "DimensionMismatch",
+    "DocumentMalformed",
+    "DocumentRefused",
+    "DocumentTooLarge",
     "EntryRejected",
     "Fenced",
     "FetchFailed",
@@ -122,6 +130,8 @@ __all__ = [
     "InvalidTransition",
     "IsolatedFailure",
     "LinkedActorFailed",
+    "LoadError",
+    "LoadTimeout",
     "MailboxFull",
     "MalformedResponse",
     "McpError",
@@ -641,6 +651,35 @@ class ToolRetry(ToolError):
 
 class FetchFailed(TinyLLMError):
     """A document cannot be had from the web, or may not; the message is fit for a model."""
+
+
+class LoadError(TinyLLMError):
+    """A document cannot be read; trying again brings nothing, unless it changes.
+
+    Attributes:
+        source: where it comes from, as it was asked for.
+    """
+
+    def __init__(self, source: str, message: str) -> None:
+        super().__init__(f"{source!r} {message}")
+        self.source = source
+        self.reason = message
+
+
+class DocumentMalformed(LoadError):
+    """It is not what its name or its first bytes say, is damaged, or broke what reads it."""
+
+
+class DocumentTooLarge(LoadError):
+    """It has more bytes, pages, rows, parts or depth than `LoadLimits` allow."""
+
+
+class DocumentRefused(LoadError):
+    """It may not be read (outside of the root, a symbolic link, encrypted), or nothing here reads its kind."""
+
+
+class LoadTimeout(LoadError, TimeoutError):
+    """Reading it took too long; the process that did was killed."""
 
 
 class IsolatedFailure(TinyLLMError):

@@ -21,6 +21,7 @@ from tinyllm_actors.retrieval.filters import (
     field,
     matches,
 )
+from tinyllm_actors.retrieval.loading import FORMATS, FoundFile, Loader, LoadLimits, LoadProgress, find_files
 from tinyllm_actors.retrieval.memory_store import MemoryVectorStore
 from tinyllm_actors.retrieval.registry import vector_store_from_url
 from tinyllm_actors.retrieval.rows import Collection, Hit, Metadata, MetadataValue, Metric, Row, Scalar
@@ -28,6 +29,7 @@ from tinyllm_actors.retrieval.sizing import estimate_size
 from tinyllm_actors.retrieval.vector_store import VectorStore
 
 __all__ = [
+    "FORMATS",
     "AllOf",
     "AnyDocument",
     "AnyOf",
@@ -44,8 +46,12 @@ __all__ = [
     "Field",
     "Filter",
     "FittedDocuments",
+    "FoundFile",
     "Hit",
     "ImageDocument",
+    "LoadLimits",
+    "LoadProgress",
+    "Loader",
     "MemoryVectorStore",
     "Metadata",
     "MetadataValue",
@@ -59,6 +65,7 @@ __all__ = [
     "chunk_id",
     "estimate_size",
     "field",
+    "find_files",
     "matches",
     "vector_store_from_url",
 ]

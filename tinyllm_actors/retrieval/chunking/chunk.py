@@ -16,8 +16,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     """A piece of a document.
 
     Attributes:
-        id: 32 hexadecimal digits, made of the source and the text: the same text at the same source has the same id,
-            wherever in it.
+        id: 32 hexadecimal digits, a digest of the text: the same text has the same id wherever it stands.
         text: what is embedded, found and cited.
         source: where its document comes from, such as a path.
         start: where it begins in the rendered document, in characters; in a table, where its first row does.
@@ -35,26 +34,16 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
 
 
-def chunk_id(source: str, text: str, occurrence: int = 0) -> str:
-    """Return the id of a chunk.
+def chunk_id(text: str) -> str:
+    """Return the id of a chunk: a digest of its text.
 
     ```python
-    >>> chunk_id("notes.md", "Actors keep state.")
-    'd441295638a478fa8088f8a56a711055'
+    >>> chunk_id("Actors keep state.")
+    'dba7689582fd2dc850f6da9955d3252e'
 
     ```
-
-    Args:
-        source: where its document comes from.
-        text: of the chunk.
-        occurrence: how many chunks of the same text this source has before it.
     """
-    digest = blake2b(digest_size=16)
-    for part in (source, text, str(occurrence)):
-        data = part.encode("utf-8", "surrogatepass")
-        # With its length, so that no two different pairs look the same.
-        digest.update(len(data).to_bytes(8, "big") + data)
-    return digest.hexdigest()
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

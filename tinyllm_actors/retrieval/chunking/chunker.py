@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -107,12 +106,10 @@ class Chunker:
             source: where the documents come from.
             documents: all that the source has, in order.
         """
-        seen: Counter[str] = Counter()
         for document in documents:
             for text, (start, end), headings in self._pieces(document):
-                first = chunk_id(source, text)
                 yield Chunk(
-                    id=chunk_id(source, text, seen[first]) if seen[first] else first,
+                    id=chunk_id(text),
                     text=text,
                     source=source,
                     start=start,
@@ -120,7 +117,6 @@ class Chunker:
                     headings=headings,
                     metadata=document.metadata,
                 )
-                seen[first] += 1
 
     def _pieces(self, document: AnyDocument) -> Iterator[tuple[str, Span, tuple[str, ...]]]:
         text = document.to_text()

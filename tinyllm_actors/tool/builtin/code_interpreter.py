@@ -46,10 +46,10 @@ import anyio
 import anyio.to_thread
 
 from tinyllm_actors.errors import ConfigurationError, ToolError
+from tinyllm_actors.kernel.process_group import ending, kill_group
 from tinyllm_actors.tool.builtin.code_runner import NO_SANDBOX, SIGNALLED
 from tinyllm_actors.tool.decorator import tool
 from tinyllm_actors.tool.definition import Tool
-from tinyllm_actors.tool.isolation.group import ending, kill_group
 
 __all__ = ["CodeLimits", "code_interpreter", "make_code_interpreter", "sandbox_status"]
 

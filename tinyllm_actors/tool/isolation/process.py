@@ -15,7 +15,7 @@ import anyio.to_thread
 import msgspec
 
 from tinyllm_actors.errors import ToolCrashed
-from tinyllm_actors.tool.isolation.group import ending, kill_group
+from tinyllm_actors.kernel.process_group import ending, kill_group
 from tinyllm_actors.tool.isolation.wire import LENGTH, MAX_FRAME, Answer, read_answer
 
 if TYPE_CHECKING:
