@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Supervisor,
     )
     from tinyllm_actors.memory import BufferMemory, CharacterBufferMemory, Memory, TokenBufferMemory
+    from tinyllm_actors.prompting import ExampleManager, ExampleSelector, PromptManager
     from tinyllm_actors.tool import Tool, Toolkit, tool
 
 __all__ = [
@@ -42,11 +43,14 @@ __all__ = [
     "ChildSpec",
     "DynamicSupervisor",
     "Evaluator",
+    "ExampleManager",
+    "ExampleSelector",
     "Function",
     "FunctionStream",
     "Mailbox",
     "Memory",
     "Overflow",
+    "PromptManager",
     "Restart",
     "Strategy",
     "Supervisor",
@@ -79,6 +83,7 @@ _HOMES = {
         "Supervisor",
     ),
     "tinyllm_actors.memory": ("BufferMemory", "CharacterBufferMemory", "Memory", "TokenBufferMemory"),
+    "tinyllm_actors.prompting": ("ExampleManager", "ExampleSelector", "PromptManager"),
     "tinyllm_actors.tool": ("Tool", "Toolkit", "tool"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

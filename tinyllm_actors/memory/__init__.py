@@ -21,9 +21,9 @@ whose call is not there is never shown, and the newest group always is, even if 
 `llm.as_messages` makes a model's messages of it. A conversation that wakes up fills its memory with one call.
 """
 
+from tinyllm_actors.function.language.groups import Groups, groups, newest_groups
 from tinyllm_actors.memory.buffer import BufferMemory, CharacterBufferMemory, TokenBufferMemory
 from tinyllm_actors.memory.composite import CompositeMemory
-from tinyllm_actors.memory.groups import Groups, groups, newest_groups
 from tinyllm_actors.memory.memory import Memory
 from tinyllm_actors.memory.semantic import SemanticMemory
 from tinyllm_actors.memory.summary import SummaryMemory

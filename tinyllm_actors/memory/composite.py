@@ -8,9 +8,9 @@ import msgspec
 
 from tinyllm_actors.errors import ConfigurationError
 from tinyllm_actors.function import FunctionRef, unwrap
+from tinyllm_actors.function.language.groups import groups, newest_groups, one
 from tinyllm_actors.kernel import ChildSpec
 from tinyllm_actors.memory.buffer import at_least
-from tinyllm_actors.memory.groups import groups, newest_groups, one
 from tinyllm_actors.memory.memory import Memory
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tinyllm_actors.function import Call, Function
-from tinyllm_actors.memory.groups import Groups
+from tinyllm_actors.function.language.groups import Groups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
