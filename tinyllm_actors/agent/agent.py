@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from tinyllm_actors.agent.events import AgentEvent
+    from tinyllm_actors.agent.prompting import Prompting
     from tinyllm_actors.conversation import Resumption, RunJournal
     from tinyllm_actors.function import FunctionRef
     from tinyllm_actors.llm import ChatModel, Message
     from tinyllm_actors.llm.messages import ContentPart
+    from tinyllm_actors.prompting import ExampleManager, PromptManager
     from tinyllm_actors.tool import ToolOutcome
 
 __all__ = ["Agent"]
@@ -56,6 +58,11 @@ class Agent(Function):
             options (rate limits, fallbacks, budgets …).
         model_options: for the adapter (`api_key`, `api_base`, `temperature` …).
         system_role: standing instructions.
+        example_manager: examples of questions and answers to show the model; those that are selected, once in a run.
+        initial_user_message_text: what a user says before everything else.
+        answer_format: how to answer, in words.
+        time_aware: tell the model when the run began, to the minute, in UTC.
+        prompt_manager: puts all of these together, and fits them into the model's context; they are options of it then.
         tools: functions, tools, toolkits, sources of tools, and hand-offs that the model may use.
         memory: the spec of a `Memory`, or a reference to one that is shared; left out, the newest 100 messages.
         max_steps: model calls that one run may make, those of agents inside of it included. The last one is made
@@ -112,6 +119,11 @@ class Agent(Function):
         model: str | ChatModel | ChildSpec,
         model_options: Mapping[str, Any] | None = None,
         system_role: str = DEFAULT_SYSTEM_ROLE,
+        example_manager: ExampleManager | None = None,
+        initial_user_message_text: str | None = None,
+        answer_format: str | None = None,
+        time_aware: bool = False,
+        prompt_manager: PromptManager | None = None,
         tools: Iterable[Tool[..., Any] | Toolkit | ToolSource | Handoff | Callable[..., Any]] | Toolkit = (),
         memory: ChildSpec | ActorRef | None = None,
         max_steps: int = 50,
@@ -148,12 +160,25 @@ class Agent(Function):
             on_event=on_event,
         )
         self._toolkit, self._handoffs = _sort(tools, max_tool_concurrency)
+        self._prompting: Prompting | None = None
+        of_prompts = {
+            "example_manager": example_manager,
+            "initial_user_message_text": initial_user_message_text,
+            "answer_format": answer_format,
+            "time_aware": time_aware,
+        }
+        if prompt_manager is not None or any(of_prompts.values()):
+            from tinyllm_actors.agent.prompting import prompting_for  # only these agents pay for it
+
+            own_role = system_role != DEFAULT_SYSTEM_ROLE
+            self._prompting = prompting_for(model, prompt_manager, system_role, of_prompts, own_role=own_role)
         self._llm_spec = _llm_spec(
             model,
             model_options=model_options,
             idle_timeout=idle_timeout,
             max_retries=max_retries,
             backoff=backoff,
+            **({} if self._prompting is None else self._prompting.llm_options()),
             **self._identity(),
         )
         self._output: StructuredOutput[Any] | None = None
@@ -187,10 +212,13 @@ class Agent(Function):
             memory = await context.spawn(self._memory_source, name="memory")
         toolkit = await context.spawn(self._toolkit, name="toolkit") if self._toolkit else None
         llm = await context.spawn(self._llm_spec, name="llm")
+        if self._prompting is not None:
+            await self._prompting.start(context)
         self._parts = Parts(
             settings=self._settings,
             control=control,
             head=self._head,
+            prompting=self._prompting,
             output=self._output,
             llm=llm,
             memory=memory,
@@ -299,7 +327,7 @@ def _llm_spec(model: str | ChatModel | ChildSpec, **options: Any) -> ChildSpec:
     given = {key: value for key, value in options.items() if value is not None}
     if not isinstance(model, ChildSpec):
         return LLM.spec(model, **given)
-    of_calls = sorted(given.keys() & {"model_options", "idle_timeout", "max_retries", "backoff"})
+    of_calls = sorted(given.keys() - {"user_id", "session_id"})
     if of_calls:
         raise ConfigurationError(f"{of_calls[0]}={given[of_calls[0]]!r} belongs into the spec given as model")
     return model

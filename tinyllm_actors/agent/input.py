@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
+from tinyllm_actors.llm.messages import ContentPart
+
 __all__ = ["check_input"]
 
 
 def check_input(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of an agent's call if `content` is text, or parts in the wire form of `UserMessage`.
+    """Return the arguments of an agent's call if `content` is text, or parts, which may be in their wire form.
 
     By hand, as a pydantic model would double the time it takes to import an agent.
 
@@ -19,14 +23,22 @@ def check_input(arguments: dict[str, Any]) -> dict[str, Any]:
     if isinstance(content, str) and content.strip():
         return arguments
     if isinstance(content, list) and content:
-        return arguments
+        try:
+            return {**arguments, "content": msgspec.convert(content, list[ContentPart])}
+        except msgspec.ValidationError as error:
+            problem = ("message_part", f"a part of the message is none: {error}")
+            raise _refusal(problem, content) from error
     if content is None:
         problem = ("missing_message", "there is no message; pass what the user said as content='…'")
     elif isinstance(content, str | list):
         problem = ("empty_message", "the message is empty; pass what the user said as content='…'")
     else:
         problem = ("message_type", "a message is text, or a list of parts; pass what the user said as content='…'")
+    raise _refusal(problem, content)
+
+
+def _refusal(problem: tuple[Any, str], content: Any) -> Exception:
     from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError  # only bad input needs it
 
     detail = InitErrorDetails(type=PydanticCustomError(*problem), loc=("content",), input=content)
-    raise ValidationError.from_exception_data("AgentInput", [detail])
+    return ValidationError.from_exception_data("AgentInput", [detail])

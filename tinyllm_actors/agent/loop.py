@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from tinyllm_actors.agent.parts import Parts
+    from tinyllm_actors.agent.prompting import RunPrompt
     from tinyllm_actors.agent.scope import RunScope
     from tinyllm_actors.conversation import Resumption
     from tinyllm_actors.llm import Message
@@ -68,6 +69,7 @@ class Loop:
         self._told = emit is not None or parts.settings.on_event is not None
         self._tally = Tally()
         self._plan: CallPlan | None = None
+        self._prompt: RunPrompt | None = None
 
     async def run(
         self,
@@ -113,6 +115,8 @@ class Loop:
         return budget.active()
 
     async def _begin(self, question: UserMessage, history: Sequence[Message], resumption: Resumption | None) -> Turn:
+        if self._parts.prompting is not None:
+            self._prompt = await self._parts.prompting.begin(question)
         if resumption is None:
             shown = await self._recall([question])
             if shown and shown[-1] == question:
@@ -174,9 +178,12 @@ class Loop:
         self._scope.take_step()
         turn.steps += 1
         turn.partial.clear()
-        request = ChatRequest(
-            messages=[*parts.head, *turn.history, *turn.said], tools=await parts.schemas() if step.with_tools else ()
-        )
+        tools = await parts.schemas() if step.with_tools else ()
+        if self._prompt is None:
+            messages = [*parts.head, *turn.history, *turn.said]
+        else:
+            messages = self._prompt.messages(turn.history, turn.said, tools)
+        request = ChatRequest(messages=messages, tools=tools)
         turn.completion = completion = await ask_model(
             parts, request, turn.partial, self._tell if self._told else None, self._run_id, turn.steps
         )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from tinyllm_actors.agent.desk import Control
     from tinyllm_actors.agent.handoff import Handoff
+    from tinyllm_actors.agent.prompting import Prompting
     from tinyllm_actors.agent.settings import RunSettings
     from tinyllm_actors.agent.states import AgentStep
     from tinyllm_actors.conversation import RunJournal
@@ -30,7 +31,8 @@ class Parts:
     Attributes:
         settings: what bounds its runs.
         control: how others reach the run in progress.
-        head: what stands before every history.
+        head: what stands before every history, without `prompting`.
+        prompting: puts together what the model is shown; None if the head and what was said are all.
         output: the type of the answer; None for text.
         llm: the model's Function.
         memory: the memory's Function.
@@ -53,6 +55,7 @@ class Parts:
         "memory",
         "move",
         "output",
+        "prompting",
         "settings",
         "toolkit",
         "toolkit_ref",
@@ -64,6 +67,7 @@ class Parts:
         settings: RunSettings,
         control: Control,
         head: Sequence[Message],
+        prompting: Prompting | None,
         output: StructuredOutput[Any] | None,
         llm: FunctionRef,
         memory: FunctionRef,
@@ -77,6 +81,7 @@ class Parts:
         self.settings = settings
         self.control = control
         self.head = head
+        self.prompting = prompting
         self.output = output
         self.llm = llm
         self.memory = memory

@@ -45,7 +45,7 @@ def load_vectors(path: str | os.PathLike[str]) -> StoredVectors:
     """Return what a file keeps; nothing if there is none, or it is damaged or of another kind. It blocks."""
     try:
         kept = _decoder.decode(Path(path).read_bytes())
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, ValueError, msgspec.MsgspecError):  # ValueError: a name that is no text
         return StoredVectors()
     size = kept.dimensions * array("f").itemsize
     if kept.version != VERSION or kept.byteorder != sys.byteorder or size < 1:

@@ -8,15 +8,31 @@ gives no answers above 2,000, the prompt may have 8,192 − 2,000 = 6,192.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["leave_out", "prompt_limit"]
+__all__ = ["ContextSizes", "leave_out", "prompt_limit"]
 
 LEAST_ANSWER: Final = 1_024
 """Tokens of answer to leave room for, where nothing else is said; never more than a quarter of the context."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContextSizes:
+    """What is known of the models that a prompt is for, in tokens; None is unknown.
+
+    Attributes:
+        context_window: of prompt and answer together.
+        max_output: that one answer may have.
+        fallback_context_window: of the model for prompts that are too long.
+    """
+
+    context_window: int | None = None
+    max_output: int | None = None
+    fallback_context_window: int | None = None
 
 
 def prompt_limit(

@@ -14,7 +14,7 @@ from tinyllm_actors.function.language.groups import groups
 from tinyllm_actors.function.language.said import Said
 from tinyllm_actors.function.language.size import estimate_messages
 from tinyllm_actors.prompting.example import as_examples, example_messages
-from tinyllm_actors.prompting.fitting import leave_out, prompt_limit
+from tinyllm_actors.prompting.fitting import ContextSizes, leave_out, prompt_limit
 from tinyllm_actors.prompting.prompt import Prompt, PromptPart
 
 if TYPE_CHECKING:
@@ -164,6 +164,7 @@ class PromptManager:
         examples: Sequence[Example] = (),
         now: datetime | None = None,
         reserved: int = 0,
+        sizes: ContextSizes | None = None,
     ) -> Prompt:
         """Return what the model is shown.
 
@@ -173,11 +174,17 @@ class PromptManager:
             examples: that are like the question, the most alike first.
             now: the time, for one that is aware of it; left out, the clock's.
             reserved: tokens of the request that are not in its messages, such as those of tools.
+            sizes: what is known of the models, where the manager was not told.
         """
         prompt = self._whole(said, memories, examples, now)
-        if self.context_window is None:
+        known = ContextSizes(
+            self.context_window or (sizes and sizes.context_window),
+            self.max_output or (sizes and sizes.max_output),
+            self.fallback_context_window or (sizes and sizes.fallback_context_window),
+        )
+        if known.context_window is None:
             return prompt
-        return self._fitting(_counted(prompt, self.count), examples, memories, reserved)
+        return self._fitting(_counted(prompt, self.count), examples, memories, reserved, known)
 
     def preview(
         self,
@@ -214,17 +221,24 @@ class PromptManager:
         )
         return Prompt(tuple(part for part in parts if part.messages))
 
-    def _fitting(self, prompt: Prompt, examples: Sequence[Example], memories: Sequence[Any], reserved: int) -> Prompt:
+    def _fitting(
+        self,
+        prompt: Prompt,
+        examples: Sequence[Example],
+        memories: Sequence[Any],
+        reserved: int,
+        sizes: ContextSizes,
+    ) -> Prompt:
         """Return a prompt that is no longer than it may be, if anything can be left out."""
-        assert self.context_window is not None
+        assert sizes.context_window is not None
         size = (prompt.tokens or 0) + reserved
-        window: int | None = self.context_window
+        window: int | None = sizes.context_window
         model: str | None = None
-        if size > self._limit(window) and self.fallback_model is not None:
-            window, model = self.fallback_context_window, self.fallback_model
+        if size > self._limit(window, sizes) and self.fallback_model is not None:
+            window, model = sizes.fallback_context_window, self.fallback_model
         if window is None:
             return replace(prompt, model=model)
-        limit = self._limit(window)
+        limit = self._limit(window, sizes)
         old = groups(memories)
         pairs = [example_messages([example]) for example in examples]
         kept_examples, first = len(pairs), 0
@@ -247,18 +261,18 @@ class PromptManager:
                 answer,
                 min(size, window - 1),
                 context_window=window,
-                max_output=self.max_output,
+                max_output=sizes.max_output,
                 expected_io_ratio=self.expected_io_ratio,
             )
         return Prompt(
             prompt.parts, answer, model, size <= limit, len(pairs) - kept_examples, sum(map(len, old[:first]))
         )
 
-    def _limit(self, window: int) -> int:
+    def _limit(self, window: int, sizes: ContextSizes) -> int:
         return prompt_limit(
             self.max_tokens,
             context_window=window,
-            max_output=self.max_output,
+            max_output=sizes.max_output,
             expected_io_ratio=self.expected_io_ratio,
         )
 
