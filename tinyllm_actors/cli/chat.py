@@ -16,13 +16,15 @@ from tinyllm_actors.cli.models import find_model, is_local
 from tinyllm_actors.cli.plain import one_line
 from tinyllm_actors.cli.progress import progress
 from tinyllm_actors.cli.prompt import make_prompt
-from tinyllm_actors.cli.turn import show_turn
+from tinyllm_actors.cli.turn import dim, show_turn
+from tinyllm_actors.function import FunctionRef
 from tinyllm_actors.kernel import ActorSystem, configure_console_log
 from tinyllm_actors.memory import BufferMemory
 
 if TYPE_CHECKING:
+    from tinyllm_actors.cli.durable import DurableChat
     from tinyllm_actors.cli.program import Interrupts, Main
-    from tinyllm_actors.function import FunctionRef, Result
+    from tinyllm_actors.function import Result
     from tinyllm_actors.kernel import ConsoleLog
 
 __all__ = ["COMMANDS", "chat"]
@@ -44,7 +46,16 @@ MAX_AHEAD: Final = 100
 """Lines that are read while an answer is being given."""
 
 
-def chat(model_name: str, *, system_role: str | None, tools: bool | None, trace: bool, debug: bool) -> Main:
+def chat(
+    model_name: str,
+    *,
+    system_role: str | None,
+    tools: bool | None,
+    trace: bool,
+    debug: bool,
+    store: str | None = None,
+    key: str = "chat",
+) -> Main:
     """Return the program. Its exit code is 1 if its input was no terminal and an answer failed.
 
     Args:
@@ -53,11 +64,14 @@ def chat(model_name: str, *, system_role: str | None, tools: bool | None, trace:
         tools: offer a tool; None for all but the local model, which would call it whatever is said.
         trace: log transitions.
         debug: log the lifecycles of the actors, too.
+        store: where the conversation is kept, such as `"sqlite:///chats.db"`; None to forget it.
+        key: which conversation of the store.
     """
 
     async def main(interrupts: Interrupts) -> int:
         log = configure_console_log(level="debug" if debug else "info" if trace else "critical")
         async with ActorSystem("chat", log_transitions=trace or debug) as system:
+            said = 0
             async with progress(f"loading the model {model_name!r}", log=log):
                 model = await find_model(model_name, SAMPLING)
                 offered = tools if tools is not None else isinstance(model, EchoModel) or not is_local(model_name)
@@ -67,10 +81,21 @@ def chat(model_name: str, *, system_role: str | None, tools: bool | None, trace:
                     memory=BufferMemory.spec(buffer_size=MEMORY),
                     **({} if system_role is None else {"system_role": system_role}),
                 )
-                agent: FunctionRef = await system.spawn(spec, name="Agent")
+                agent: FunctionRef | DurableChat
+                if store is None:
+                    agent = await system.spawn(spec, name="Agent")
+                else:
+                    from tinyllm_actors.cli.durable import DurableChat
+
+                    kept = (await system.conversations(spec, store=store, recover=False))[key]
+                    said = len(await kept.history())
+                    agent = DurableChat(kept)
             if sys.stdin.isatty():
                 log.line(f"Talking to {model.name}. /help lists the commands, Ctrl-D leaves.")
             conversation = _Conversation(system, agent, log, interrupts)
+            if said:
+                log.line(dim(f"({said} messages so far)"))
+                await conversation.go_on()
             await conversation.run()
         return 0 if sys.stdin.isatty() or not conversation.failures else 1
 
@@ -84,7 +109,9 @@ class _Conversation:
         failures: turns that ended in an error.
     """
 
-    def __init__(self, system: ActorSystem, agent: FunctionRef, log: ConsoleLog, interrupts: Interrupts) -> None:
+    def __init__(
+        self, system: ActorSystem, agent: FunctionRef | DurableChat, log: ConsoleLog, interrupts: Interrupts
+    ) -> None:
         self.failures = 0
         self._system = system
         self._agent = agent
@@ -93,6 +120,11 @@ class _Conversation:
         self._keyboard = Keyboard(encoding=sys.stdin.encoding or "utf-8")
         self._prompt = make_prompt(self._keyboard, interrupts, list(COMMANDS))
         self._ahead: deque[str] = deque()
+
+    async def go_on(self) -> None:
+        """Show the end of a turn that an earlier process did not finish, if there is one."""
+        if not isinstance(self._agent, FunctionRef) and await self._agent.has_open_turn():
+            await self._turn(None)
 
     async def run(self) -> None:
         """Converse until the user leaves."""
@@ -119,7 +151,7 @@ class _Conversation:
             self._log.urgent_line(f"(there is no command {one_line(word, 40)}; /help lists them)")
         return True
 
-    async def _turn(self, content: str) -> None:
+    async def _turn(self, content: str | None) -> None:
         result: Result | None = None
         with anyio.CancelScope() as scope, self._interrupts.taken_by(lambda: self._stop(scope)):
             async with anyio.create_task_group() as group:

@@ -69,7 +69,13 @@ def _run(options: argparse.Namespace) -> int:
         from tinyllm_actors.cli.chat import chat
 
         program = chat(
-            options.model, system_role=options.system, tools=options.tools, trace=options.trace, debug=options.debug
+            options.model,
+            system_role=options.system,
+            tools=options.tools,
+            trace=options.trace,
+            debug=options.debug,
+            store=options.store,
+            key=options.key,
         )
     return run_program(program, options.backend)
 
@@ -103,6 +109,12 @@ def _parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="offer a tool, get_user_property; default: for all but the local model, which would call it at any word",
     )
+    chat.add_argument(
+        "--store",
+        metavar="URL",
+        help="keep the conversation, such as sqlite:///chats.db: it goes on where it stood, whatever ended the program",
+    )
+    chat.add_argument("--key", default="chat", help="which conversation of the store; default: %(default)s")
     chat.add_argument("--trace", action="store_true", help="show each transition of the agent and its parts")
 
     for command in (demo, chat):

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tinyllm_actors.agent import MessageCompleted, RunFinished, TextDelta, ToolFinished, ToolProgress, ToolStarted
 from tinyllm_actors.cli.plain import one_line, printable
-from tinyllm_actors.errors import ActorError
+from tinyllm_actors.errors import ActorError, ConversationQuarantined, StoreError
 from tinyllm_actors.function import failure
 
 if TYPE_CHECKING:
     from tinyllm_actors.agent import AgentEvent
+    from tinyllm_actors.cli.durable import DurableChat
     from tinyllm_actors.function import FunctionRef, Result
     from tinyllm_actors.kernel import ConsoleLog
 
@@ -25,14 +26,14 @@ def dim(text: str) -> str:
     return f"\x1b[2m{text}\x1b[0m" if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else text
 
 
-async def show_turn(agent: FunctionRef, content: str, log: ConsoleLog) -> Result:
+async def show_turn(agent: FunctionRef | DurableChat, content: str | None, log: ConsoleLog) -> Result:
     """Ask the agent, write what it says and does as it comes, and return the dictionary of its answer."""
     turn = _Turn(log)
     try:
         async with agent.stream(content=content) as events:
             async for event in events:
                 turn.show(event)
-    except ActorError as error:
+    except (ActorError, ConversationQuarantined, StoreError) as error:
         turn.result = failure(error, state="DELIVERY")
     finally:
         log.end()
