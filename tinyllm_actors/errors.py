@@ -24,6 +24,8 @@ TinyLLMError
 │   ├── UnknownStore               no adapter knows that store URL
 │   ├── MissingCredential          a key that the provider needs is not set
 │   ├── MissingDependency          an optional package is not installed
+│   ├── UnknownSetting             the configuration file has a key that means nothing
+│   ├── DatasetInvalid             a line of a dataset, or of results, cannot be used
 │   └── UnknownPrice               a budget in dollars, and a model whose price nobody knows
 ├── ModelError                     a model call failed; `.retryable`, `.retry_after`, `.output_started`
 │   ├── RateLimited                too many requests or tokens for now
@@ -77,6 +79,7 @@ TinyLLMError
 │   └── McpRefused                 it answered with an error; `.code` and `.status` say which
 ├── ConversationBusy               as many turns wait in the conversation as may
 ├── ConversationQuarantined        the conversation failed too often and is not started any more
+├── EvaluationFailed               an evaluator has no score for what it was given
 ├── UnknownTurn                    the conversation has no such turn (also a LookupError)
 ├── FunctionFailed                 `unwrap()` of an error dictionary; `.result` is the dictionary
 ├── RunStopped                     an agent's run ended at a limit, or was ended
@@ -114,12 +117,14 @@ __all__ = [
     "ConversationBusy",
     "ConversationQuarantined",
     "CorruptJournal",
+    "DatasetInvalid",
     "DelegationTooDeep",
     "DimensionMismatch",
     "DocumentMalformed",
     "DocumentRefused",
     "DocumentTooLarge",
     "EntryRejected",
+    "EvaluationFailed",
     "Fenced",
     "FetchFailed",
     "FilterRejected",
@@ -178,6 +183,7 @@ __all__ = [
     "UnknownCollection",
     "UnknownModel",
     "UnknownPrice",
+    "UnknownSetting",
     "UnknownStore",
     "UnknownTool",
     "UnknownTurn",
@@ -430,6 +436,36 @@ class MissingCredential(ConfigurationError):
 
 class MissingDependency(ConfigurationError, ImportError):
     """An optional package is not installed; the message holds the command that installs it."""
+
+
+class UnknownSetting(ConfigurationError):
+    """The configuration file has a key that means nothing; the message names the nearest one that does.
+
+    Attributes:
+        key: as it is written, with its section.
+        nearest: the known key that is most like it, if one is.
+    """
+
+    def __init__(self, key: str, file: str, nearest: str | None = None) -> None:
+        hint = f"did you mean {nearest!r}?" if nearest else "`tinyllm-actors config show` lists the known ones"
+        super().__init__(f"{file}: {key!r} means nothing here; {hint}")
+        self.key = key
+        self.nearest = nearest
+
+
+class DatasetInvalid(ConfigurationError):
+    """A line of a dataset, or of the results of a run, cannot be used.
+
+    Attributes:
+        source: the file, or what stands for it.
+        line: which line, counted from 1; None if it is the whole.
+    """
+
+    def __init__(self, source: str, line: int | None, problem: str) -> None:
+        place = source if line is None else f"{source}, line {line}"
+        super().__init__(f"{place}: {problem}")
+        self.source = source
+        self.line = line
 
 
 class UnknownPrice(ConfigurationError):
@@ -922,6 +958,10 @@ class ConversationQuarantined(TinyLLMError):
         self.cause = cause
         self.failures = failures
         self.__cause__ = cause
+
+
+class EvaluationFailed(TinyLLMError):
+    """An evaluator has no score for what it was given; that is a failed evaluation, and not a score of 0."""
 
 
 class UnknownTurn(TinyLLMError, LookupError):

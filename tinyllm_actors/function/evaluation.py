@@ -21,7 +21,8 @@ class EvaluatorSet:
     """The evaluators of one place in a Function, started as its children.
 
     Each is called with `input` (the call's arguments), `output` (None after a failure) and `error` (the error
-    dictionary, None after a success) and answers a dictionary of scores, or a single number.
+    dictionary, None after a success) and answers a dictionary of scores, or a single number; or None, if it has nothing
+    to say of this call.
 
     Args:
         owner: the Function they belong to.
@@ -87,6 +88,8 @@ class EvaluatorSet:
             entry: dict[str, Any] = {"evaluator": name}
             if result["status"] == "error":
                 entry["error"] = result["message"]
+            elif result["output"] is None:
+                continue
             else:
                 entry.update(self._scores(name, result["output"]))
             found.append(entry)

@@ -123,6 +123,8 @@ class LiteLLMEmbeddings(EmbeddingModel):
             "num_retries": 0,
             "max_retries": _NEVER,
         }
+        if self._session.api_key is not None:
+            arguments["api_key"] = self._session.api_key
         if self._session.client is not None:
             arguments["client"] = self._session.client
         try:

@@ -136,10 +136,11 @@ class LiteLLMModel(ChatModel):
             yield events
 
     def _arguments(self, request: ChatRequest, *, stream: bool) -> dict[str, Any]:
+        key = self._session.api_key
         return call_arguments(
             self.name,
             request,
-            self._options,
+            self._options if key is None else {**self._options, "api_key": key},
             stream=stream,
             client=self._session.client,
             stream_usage=self._stream_usage,

@@ -6,6 +6,7 @@ import difflib
 import os
 from typing import TYPE_CHECKING, Any, cast
 
+from tinyllm_actors.config import file_setting
 from tinyllm_actors.errors import MissingCredential, UnknownModel
 from tinyllm_actors.llm.model import Capabilities
 
@@ -55,28 +56,37 @@ def provider_of(litellm: Any, name: str, options: Mapping[str, object]) -> str:
         raise UnknownModel(f"litellm does not know which provider has the model {name!r}{near}") from None
 
 
-def check_credential(litellm: Any, name: str, provider: str, options: Mapping[str, object]) -> None:
-    """Raise if a key is surely missing. In doubt the provider is left to say so.
+def check_credential(litellm: Any, name: str, provider: str, options: Mapping[str, object]) -> str | None:
+    """Return the key of `tinyllm.yaml`, if that is the one to use; raise if a key is surely missing.
+
+    In doubt the provider is left to say so. It looks at the disk if there is no key anywhere else.
 
     Raises:
-        MissingCredential: neither the options nor the environment hold the key; the message names the variable.
+        MissingCredential: neither the options, nor the environment, nor the file hold the key; the message names the
+            variable.
+        ConfigurationError: the file cannot be used.
     """
     if provider in _OTHER_CREDENTIALS or options.get("api_key") or _has_own_header(options):
-        return
+        return None
     if options.get("mock_response") is not None or litellm.secret_manager_client is not None:
-        return
+        return None
     if any(getattr(litellm, attribute, None) for attribute in ("api_key", f"{provider}_key")):
-        return
+        return None
     model = name.removeprefix(f"{provider}/")
     missing: list[str] = litellm.validate_environment(f"{provider}/{model}")["missing_keys"]
     if not missing or not all(variable.endswith(("_API_KEY", "_API_TOKEN")) for variable in missing):
-        return
+        return None
     stem = provider.partition("_")[0].upper()
     for variable, value in os.environ.items():
         if value and variable.startswith(stem) and variable.endswith(("KEY", "TOKEN")):
-            return
-    if any(os.environ.get(variable) for variable in _ALSO.get(provider, ())):
-        return
+            return None
+    also = _ALSO.get(provider, ())
+    if any(os.environ.get(variable) for variable in also):
+        return None
+    if not options.get("api_base"):  # the file's key is for the provider itself, wherever it is
+        written = next((key for variable in (*missing, *also) if (key := file_setting(variable))), None)
+        if written is not None:
+            return written
     raise MissingCredential(
         f"{name!r} needs a key: set {' or '.join(missing)}, or give the option api_key"
         " (any text, if the server at api_base wants none)"

@@ -47,6 +47,7 @@ class Session:
         litellm: the module, once open.
         provider: that litellm calls for the model, once open.
         client: our HTTP client, where litellm takes it.
+        api_key: the key of the configuration file, if that is the one to use.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Session:
         self.litellm: Any = None
         self.provider = ""
         self.client: Any = None
+        self.api_key: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -85,7 +87,12 @@ class Session:
         """
         litellm = self.litellm = await load()
         self.provider = provider_of(litellm, self._name, self._options)
-        check_credential(litellm, self._name, self.provider, self._options)
+        # In a thread, as it may read the configuration file.
+        self.api_key = await anyio.to_thread.run_sync(
+            check_credential, litellm, self._name, self.provider, self._options
+        )
+        if self.api_key is not None:
+            self._scrub = Scrubber([*_secrets(self._options), self.api_key])
         if "client" not in self._options and self._takes_client(self.provider):
             self.client = await anyio.to_thread.run_sync(make_client, self._options.get("ssl_verify"))
         bridge = acquire_bridge()

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+from tinyllm_actors.config import file_setting, setting
 from tinyllm_actors.errors import ConfigurationError, MissingCredential, UnknownModel
 from tinyllm_actors.integrations.openai_compatible.embedding import OpenAICompatibleEmbeddings
 from tinyllm_actors.integrations.openai_compatible.model import OpenAICompatibleModel
@@ -37,7 +38,8 @@ def from_name(name: str, options: Mapping[str, object]) -> OpenAICompatibleModel
         options: the adapter's own arguments (`api_base`, `api_key`, `idle_timeout`, …); the others are for the
             provider. Without `api_base`, `OPENAI_BASE_URL` is used, and for `"openai/…"` then OpenAI's own address.
             Without `api_key`, `OPENAI_API_KEY` is used, but only for OpenAI itself and for `OPENAI_BASE_URL`: no
-            other endpoint is sent a key that was not given to it.
+            other endpoint is sent a key that was not given to it. Both are looked for in the environment, then in
+            `tinyllm.yaml`; an address of that file is sent only the key of that file.
 
     Raises:
         UnknownModel: the string has another form.
@@ -81,7 +83,9 @@ def _arguments(
     own: dict[str, Any] = {key: value for key, value in options.items() if key in known}
     own["options"] = {key: value for key, value in options.items() if key not in known}
     given = own.get("api_base")
-    base = (os.environ.get("OPENAI_BASE_URL") or _HOMES[prefix]) if given is None else given
+    found = os.environ.get("OPENAI_BASE_URL") if given is None else None
+    written = file_setting("OPENAI_BASE_URL") if given is None and not found else None
+    base = (found or written or _HOMES[prefix]) if given is None else given
     if not base:
         raise ConfigurationError(
             f"{name!r} needs the address of its endpoint: give the option api_base='https://host/v1', or set "
@@ -91,22 +95,28 @@ def _arguments(
         raise ConfigurationError(f"api_base must be a string like 'https://host/v1', not {base!r}")
     own["api_base"] = base
     if own.get("api_key") is None:
-        own["api_key"] = _key_for(name, base, from_environment=given is None, headers=own.get("headers"))
+        if written:
+            # An address in a file of the working directory is not sent a key that only the environment holds.
+            own["api_key"] = file_setting("OPENAI_API_KEY")
+        if own.get("api_key") is None:
+            own["api_key"] = _key_for(name, base, configured=given is None and not written, headers=own.get("headers"))
     elif not isinstance(own["api_key"], str):
         raise ConfigurationError(f"api_key must be a string, not a {type(own['api_key']).__name__}")
     return model, own
 
 
-def _key_for(name: str, base: str, *, from_environment: bool, headers: object) -> str | None:
+def _key_for(name: str, base: str, *, configured: bool, headers: object) -> str | None:
     url = urlsplit(base)
-    if from_environment or url.hostname == "api.openai.com":
-        key = os.environ.get("OPENAI_API_KEY")
+    if configured or (url.scheme == "https" and url.hostname == "api.openai.com"):
+        key = setting("OPENAI_API_KEY")
         if key:
             return key
     if url.scheme == "http" or (isinstance(headers, dict) and cast("dict[str, str]", headers)):
         return None  # a server nearby, or the key is in a header
     if url.hostname == "api.openai.com":
-        raise MissingCredential(f"{name!r} needs a key: set OPENAI_API_KEY, or give the option api_key")
+        raise MissingCredential(
+            f"{name!r} needs a key: set OPENAI_API_KEY, there or in tinyllm.yaml, or give the option api_key"
+        )
     raise MissingCredential(
         f"{name!r} needs a key for {url.hostname}: give the option api_key, or set OPENAI_API_KEY together with "
         "OPENAI_BASE_URL; an endpoint that wants none takes api_key=''"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from tinyllm_actors.config import postgres_url
 from tinyllm_actors.errors import ConfigurationError
 from tinyllm_actors.integrations.postgres.store import MAX_CONNECTIONS, RETRY_FOR, PostgresStore
 
 __all__ = ["from_url"]
 
+_BARE: Final = re.compile(r"postgres(?:ql)?:(?://?)?/?")
 _OURS: Final = frozenset({"max_connections", "retry_for"})
 
 
@@ -17,7 +21,8 @@ def from_url(url: str) -> PostgresStore:
     """Return the store of a URL in libpq's form.
 
     Options of the store: `max_connections=` and `retry_for=` in seconds; see `PostgresStore`. All others go to the
-    driver (`host`, `sslmode`, …).
+    driver (`host`, `sslmode`, …). `"postgresql://"` alone is the database of `tinyllm.yaml`, unless the environment
+    names one in libpq's way (`PGHOST` …).
 
     ```python
     >>> from_url("postgresql://ada:secret@db.example/chats?sslmode=require&max_connections=4")
@@ -29,6 +34,8 @@ def from_url(url: str) -> PostgresStore:
         ConfigurationError: an option is no number.
         MissingDependency: asyncpg is not installed.
     """
+    if _BARE.fullmatch(url) and not any(name in os.environ for name in ("PGHOST", "PGHOSTADDR", "PGSERVICE")):
+        url = postgres_url() or url
     parts = urlsplit(url)
     options = parse_qsl(parts.query, keep_blank_values=True)
     ours = {name: value for name, value in options if name in _OURS}
