@@ -117,19 +117,21 @@ class Evaluator(Function):
         if self.trial is None and self._sample < 1 and self._dice is not None and self._dice.random() >= self._sample:
             return success(None)
         work = run or self.run
+        found: list[dict[str, Any] | float] = []
 
         async def checked(**inputs: Any) -> Any:
-            return check_evaluation(await work(**inputs))
+            found.append(check_evaluation(await work(**inputs)))
+            return found[0]
 
         result = await super()._call(given, checked)
-        self._tell(result)
+        self._tell(result, found)
         return result
 
-    def _tell(self, result: Result) -> None:
+    def _tell(self, result: Result, found: list[dict[str, Any] | float]) -> None:
         if result["status"] == "error":
             told = Evaluated(self.context.path, self.name, {}, error=result["message"])
         else:
-            answer = cast("dict[str, Any] | float", result["output"])
+            answer = found[0]
             if not isinstance(answer, dict):
                 answer = {"evals": {self.name: answer}}
             evals = {key: float(value) for key, value in answer.get("evals", answer).items()}
