@@ -114,7 +114,8 @@ def test_a_streamed_demo_prints_the_answer_as_it_comes(backend: str, run_command
     ]
     assert answer_of(result) == others[-1]
     before, _, after = done.stdout.partition(others[-1])
-    assert before.splitlines()[-1].endswith("[Echo] transition to: States.RUNNING")
+    # What the reader prints and what the agent does meanwhile are two streams: the last lines may change places.
+    assert any(line.endswith("[Echo] transition to: States.RUNNING") for line in before.splitlines()[-3:])
     assert after.splitlines()[1].endswith("[Echo] transition to: States.OUTPUT_VALIDATION")
 
 

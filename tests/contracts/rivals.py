@@ -14,6 +14,7 @@ import os
 import sys
 
 import anyio
+import anyio.to_thread
 
 from tinyllm_actors.conversation import TurnStarted, open_journal, store_from_url, thaw
 from tinyllm_actors.errors import Fenced
@@ -21,9 +22,11 @@ from tinyllm_actors.errors import Fenced
 KEYS = [f"chat/{number}" for number in range(4)]
 
 
-async def compete(url: str, owner: str, entries: int, out: int) -> None:
+async def compete(url: str, owner: str, entries: int, out: int, gate: tuple[int, int]) -> None:
     """Append so many entries to each conversation, and claim it again whenever it was taken."""
     async with store_from_url(url) as store, open_journal(store) as journal, anyio.create_task_group() as tasks:
+        os.write(gate[1], b".")  # ready; the other is let go with this one
+        await anyio.to_thread.run_sync(os.read, gate[0], 1)
 
         async def compete_for(key: str) -> None:
             number = fenced = 0
@@ -62,18 +65,22 @@ async def check(url: str, entries: int) -> None:
 def main(url: str, entries: int) -> None:
     """Let two processes compete, and check."""
     reading, writing = os.pipe()
+    ready, go = os.pipe(), os.pipe()
     children: list[int] = []
     for owner in "ab":
         child = os.fork()
         if child == 0:
             status = 1
             try:
-                anyio.run(compete, url, owner, entries, writing)
+                anyio.run(compete, url, owner, entries, writing, (go[0], ready[1]))
                 status = 0
             finally:
                 os._exit(status)
         children.append(child)
     os.close(writing)
+    for _ in children:
+        os.read(ready[0], 1)
+    os.write(go[1], b"..")
     with os.fdopen(reading, "rb") as out:
         fenced = len(out.read())
     if any(os.waitpid(child, 0)[1] for child in children):

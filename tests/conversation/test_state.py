@@ -187,7 +187,7 @@ def test_results_stand_behind_their_calls_in_their_order() -> None:
             result("6", "5", "a", "again"),
         ]
     )
-    assert [message.content for message in state.history()] == ["?", "", "first", "second", "note"]
+    assert [message.content for message in state.history()] == ["?", None, "first", "second", "note"]
 
 
 def test_an_open_turn_says_where_to_go_on() -> None:

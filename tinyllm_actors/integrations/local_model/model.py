@@ -328,7 +328,8 @@ class LocalModel(ChatModel):
             failure: ModelUnavailable | None = None
             if self._server is not server:
                 closed = f"{self.name}: the model was closed during the call"
-                failure = ModelUnavailable(closed, retryable=False, model=self.name)
+                # Closed because its process had died, it comes back; closed by whoever owns it, it does not.
+                failure = ModelUnavailable(closed, retryable=server.died, model=self.name)
             else:
                 with anyio.move_on_after(_NOTICE):
                     failure = await server.wait_ended()

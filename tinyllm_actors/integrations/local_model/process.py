@@ -50,6 +50,7 @@ class ServerProcess:
         self._popen = popen
         self._log = log
         self._stopping = False
+        self._died = False
         stdout = popen.stdout
         assert stdout is not None
         self._stdout = stdout
@@ -84,6 +85,11 @@ class ServerProcess:
     def running(self) -> bool:
         """The process is there, as far as one can tell without waiting."""
         return not self._stopping and self._popen.poll() is None
+
+    @property
+    def died(self) -> bool:
+        """Whether it ended before anybody stopped it."""
+        return self._died or not (self._stopping or self.running)
 
     async def wait_ended(self) -> ModelUnavailable | None:
         """Wait until the process ends. Return why, or None if `stop()` ended it. Any number may wait."""
@@ -123,6 +129,7 @@ class ServerProcess:
 
         It is killed: it has nothing to save, and llama.cpp's own ending waits for answers that nobody reads.
         """
+        self._died = self.died
         self._stopping = True
         with anyio.CancelScope(shield=True):
             if self._popen.poll() is None:
