@@ -226,6 +226,7 @@ MUTATIONS = {"acknowledge_early": acknowledge_early, "journal_late": journal_lat
 def say(line: str) -> None:
     """Write a line for whoever runs this."""
     sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def in_child(function: Callable[[], Any]) -> tuple[int, Any]:
@@ -372,7 +373,7 @@ def soak(backend: str, pattern: str, folder: Path, kills: int, conversations: in
             finally:
                 os._exit(1)
         # After so many notes, so that each life gets somewhere, however slow the machine is; each ends in the middle.
-        grow = log.stat().st_size + 60 * seed.randint(1, 10 * conversations)
+        grow = log.stat().st_size + 60 * seed.randint(1, 2 * conversations)
         until = time.monotonic() + 30.0
         while log.stat().st_size < grow and time.monotonic() < until:
             time.sleep(0.005)
@@ -380,6 +381,8 @@ def soak(backend: str, pattern: str, folder: Path, kills: int, conversations: in
             raise SystemExit("a child ended by itself; its traceback is above")
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+        if kill % 100 == 99:
+            say(f"{kill + 1} kills, {len(notes(log))} notes")
     _, found = in_child(lambda: anyio.run(audit, url, conversations, backend=backend))
     lines = notes(log)
     broken = sum(not single for _, single in found)
