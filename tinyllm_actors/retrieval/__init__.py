@@ -21,6 +21,14 @@ from tinyllm_actors.retrieval.filters import (
     field,
     matches,
 )
+from tinyllm_actors.retrieval.ingest import (
+    ChunkIndex,
+    Ingest,
+    IngestLedger,
+    IngestProgress,
+    VectorIndex,
+    chunk_metadata,
+)
 from tinyllm_actors.retrieval.loading import FORMATS, FoundFile, Loader, LoadLimits, LoadProgress, find_files
 from tinyllm_actors.retrieval.memory_store import MemoryVectorStore
 from tinyllm_actors.retrieval.registry import vector_store_from_url
@@ -36,6 +44,7 @@ __all__ = [
     "BM25Index",
     "Chunk",
     "ChunkChanges",
+    "ChunkIndex",
     "Chunker",
     "Collection",
     "Compare",
@@ -49,6 +58,9 @@ __all__ = [
     "FoundFile",
     "Hit",
     "ImageDocument",
+    "Ingest",
+    "IngestLedger",
+    "IngestProgress",
     "LoadLimits",
     "LoadProgress",
     "Loader",
@@ -60,9 +72,11 @@ __all__ = [
     "Row",
     "Scalar",
     "TableDocument",
+    "VectorIndex",
     "VectorStore",
     "chunk_changes",
     "chunk_id",
+    "chunk_metadata",
     "estimate_size",
     "field",
     "find_files",
