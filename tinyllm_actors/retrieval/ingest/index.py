@@ -51,7 +51,7 @@ def _flat(value: Any) -> str | int | float | bool | None:
 
 
 class ChunkIndex(abc.ABC):
-    """Where `Ingest` writes chunks: one call at a time, and after a crash the same call again, which must do no harm."""
+    """Where `Ingest` writes chunks: one call at a time; after a crash a call comes again and must do no harm."""
 
     @abc.abstractmethod
     async def upsert(self, chunks: Sequence[Chunk]) -> None:
