@@ -103,7 +103,10 @@ def test_a_hand_off_is_made_once_its_call_is_closed() -> None:
     assert isinstance(made, HandOff)
     assert made.call.id == "b"
     assert decide(run, steps=1, max_steps=9, tool_retries=3) == Think()
+    run[-2:] = [ToolMessage("a", HANDED_OVER), ToolMessage("b", HANDED_OVER)]  # a tool that says the same
+    assert isinstance(decide(run, steps=1, max_steps=9, tool_retries=3, handoffs={"look"}), HandOff)
     run[-1] = ToolMessage("b", "Error: interrupted")
+    run[-2] = ToolMessage("a", "x")
     assert decide(run, steps=1, max_steps=9, tool_retries=3, handoffs={"look"}) == Think()
 
 

@@ -122,9 +122,9 @@ def decide(
     if isinstance(last, AssistantMessage):
         return Answer(last)
     if isinstance(last, ToolMessage) and handoffs:
-        handed_over = next((m.tool_call_id for m in _results_last(run) if m.content == HANDED_OVER), None)
+        handed_over = {m.tool_call_id for m in _results_last(run) if m.content == HANDED_OVER}
         for call in _asked_last(run).tool_calls:
-            if call.id == handed_over and call.name in handoffs:
+            if call.id in handed_over and call.name in handoffs:
                 return HandOff(call)
     if steps >= max_steps:
         return GiveUp(StepLimitExceeded(max_steps))
@@ -146,8 +146,6 @@ def open_calls(run: Sequence[Message]) -> tuple[ToolCall, ...]:
         if isinstance(message, ToolMessage):
             answered.add(message.tool_call_id)
         elif isinstance(message, AssistantMessage):
-            if len(answered) == len(message.tool_calls):
-                return ()
             return tuple(call for call in message.tool_calls if call.id not in answered)
         else:
             break

@@ -22,14 +22,17 @@ __all__ = ["Turn", "with_fresh_ids"]
 
 
 def with_fresh_ids(message: AssistantMessage, said: Iterable[Message]) -> AssistantMessage:
-    """Return a message whose calls have ids that came nowhere before: some models count from the same number each time.
+    """Return a message whose calls have ids that came nowhere before, nor twice in it.
+
+    Some models count from the same number each time, and some give several calls the same.
 
     Args:
         message: what a model said.
         said: all messages before it.
     """
     taken = {call.id for other in said if isinstance(other, AssistantMessage) for call in other.tool_calls}
-    if taken.isdisjoint(call.id for call in message.tool_calls):
+    ids = [call.id for call in message.tool_calls]
+    if taken.isdisjoint(ids) and len(set(ids)) == len(ids):
         return message
     calls: list[ToolCall] = []
     for call in message.tool_calls:
