@@ -44,37 +44,35 @@ async def run_calls(
         FunctionFailed: the toolkit failed; a tool that fails does not make it fail.
     """
     assert parts.toolkit_ref is not None
-    toolkit, outcomes = parts.toolkit_ref.within(None), turn.outcomes
+    toolkit, outcomes, journal = parts.toolkit_ref.within(None), turn.outcomes, parts.journal
     ended: list[ToolOutcome] = []
 
-    def keep(event: object) -> None:
-        if type(event) is ToolFinished:
-            outcomes[event.outcome.call_id] = event.outcome
-            ended.append(event.outcome)
+    def settle(outcome: ToolOutcome) -> None:
+        outcomes[outcome.call_id] = outcome
+        ended.append(outcome)
 
-    if tell is None and parts.journal is None:  # nobody to wait for, so no stream: a third of its cost
-        unwrap(await toolkit(calls=requests, observe=keep))
+    if tell is None and journal is None:  # nobody to wait for, so no stream: a third of its cost
+        unwrap(await toolkit(calls=requests, settle=settle))
         return ended
-    async with toolkit.stream(calls=requests) as stream:
-        try:
+    noted: set[str] = set()
+    try:
+        async with toolkit.stream(calls=requests, settle=settle) as stream:
             async for event in stream:
                 if isinstance(event, dict):
                     unwrap(cast("Result", event))
                     continue
-                keep(event)
-                if parts.journal is not None and type(event) is ToolFinished:
-                    await parts.journal.happened([event.outcome])
+                if journal is not None and type(event) is ToolFinished:
+                    noted.add(event.outcome.call_id)
+                    await journal.happened([event.outcome])
                 if tell is not None:
                     await tell(_shown(event, run_id, turn.steps))
-        except BaseException:
-            # What had ended when the run was cancelled was paid for, though nobody has read of it yet.
-            late = [event for event in stream.drain() if type(event) is ToolFinished]
-            for event in late:
-                keep(event)
-            if late and parts.journal is not None:
-                with anyio.CancelScope(shield=True, deadline=anyio.current_time() + LAST_WORDS_SECONDS):
-                    await parts.journal.happened([event.outcome for event in late])
-            raise
+    except BaseException:
+        # What had ended when the run was cancelled was paid for, though nobody has read of it yet.
+        late = [outcome for outcome in ended if outcome.call_id not in noted]
+        if late and journal is not None:
+            with anyio.CancelScope(shield=True, deadline=anyio.current_time() + LAST_WORDS_SECONDS):
+                await journal.happened(late)
+        raise
     return ended
 
 

@@ -14,8 +14,9 @@ from tinyllm_actors.tool.isolation.pool import shared_processes
 from tinyllm_actors.tool.result import cut_result, render_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
+    from tinyllm_actors.function import Result
     from tinyllm_actors.tool.approval import Decision
     from tinyllm_actors.tool.definition import Tool
     from tinyllm_actors.tool.isolation.pool import Processes
@@ -29,9 +30,10 @@ MAX_FULL_CHARS = 10_000_000
 class ToolFunction(Function):
     """Runs a `Tool`: a Function whose input is the model's JSON text and whose output is text for the model.
 
-    Its arguments are `arguments` (JSON text) and, optionally, `call_id`, `idempotency_key`, `decision` (a `Decision`)
-    and `report`; its output is `{"content": text}`, and the whole text as `full` if that was cut. A call that needs
-    approval runs only with a decision that gives it.
+    Its arguments are `arguments` (JSON text) and, optionally, `call_id`, `idempotency_key`, `decision` (a `Decision`),
+    `report`, and `ended`, a quick plain function that gets the dictionary of the call in the moment it is there. Its
+    output is `{"content": text}`, and the whole text as `full` if that was cut. A call that needs approval runs only
+    with a decision that gives it.
     """
 
     options = ChildOptions(restart=Restart.TRANSIENT, shutdown=1.0)
@@ -48,6 +50,13 @@ class ToolFunction(Function):
         if self._tool.isolate is not None:
             self._processes = await shared_processes(self.context.system)
         await super().started()
+
+    async def _call(self, arguments: dict[str, Any], run: Callable[..., Awaitable[Any]] | None = None) -> Result:
+        ended: Callable[[Result], None] | None = arguments.pop("ended", None)
+        result = await super()._call(arguments, run)
+        if ended is not None:
+            ended(result)
+        return result
 
     def _validate_input(self, arguments: dict[str, Any]) -> dict[str, Any]:
         # The tool's own schema is the input validator, so that a bad call fails in INPUT_VALIDATION.

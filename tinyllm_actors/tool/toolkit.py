@@ -131,6 +131,9 @@ class ToolkitFunction(Function):
     `observe` instead, a quick plain function that gets them at once, for a third of the cost. A call whose tool
     fails, hangs or crashes has an outcome that says so; the others do not notice.
 
+    Either may give `settle`, a quick plain function that gets each outcome in the moment in which the tool has ended,
+    so that none is lost on its way here when the call is cancelled.
+
     It answers `ListTools` with the tools there are now: its own, and those of its sources. A source that does not
     answer, or a name that comes twice, is a failed start; after later changes the first keeps the name.
     """
@@ -187,29 +190,39 @@ class ToolkitFunction(Function):
         return await self.context.spawn(spec, name=name or f"{tool.name}~{next(self._extra)}")
 
     async def run(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, calls: Sequence[ToolRequest], observe: Callable[[object], None] | None = None
+        self,
+        calls: Sequence[ToolRequest],
+        observe: Callable[[object], None] | None = None,
+        settle: Callable[[ToolOutcome], None] | None = None,
     ) -> dict[str, list[ToolOutcome]]:
         """Run the calls and return their outcomes."""
-        return {"outcomes": await self._run_all(calls, None if observe is None else Observer(observe))}
+        return {"outcomes": await self._run_all(calls, None if observe is None else Observer(observe), settle)}
 
     async def produce(self, message: Any, emit: Callable[[Any], Awaitable[None]]) -> None:
         """Run the calls, telling what happens, and then the dictionary of the call."""
         if type(message) is not Call:
             raise TypeError(f"{self.name} takes calls only; use `ref.stream(calls=…)`")
 
-        async def run(calls: Sequence[ToolRequest]) -> dict[str, list[ToolOutcome]]:
-            return {"outcomes": await self._run_all(calls, Teller(emit))}
+        async def run(
+            calls: Sequence[ToolRequest], settle: Callable[[ToolOutcome], None] | None = None
+        ) -> dict[str, list[ToolOutcome]]:
+            return {"outcomes": await self._run_all(calls, Teller(emit), settle)}
 
         result: Result = await self._call(message.arguments, run)
         await emit(result)
 
-    async def _run_all(self, calls: Sequence[ToolRequest], teller: Teller | Observer | None) -> list[ToolOutcome]:
+    async def _run_all(
+        self,
+        calls: Sequence[ToolRequest],
+        teller: Teller | Observer | None,
+        settle: Callable[[ToolOutcome], None] | None,
+    ) -> list[ToolOutcome]:
         if len(calls) == 1:
-            return [await self._run_one(calls[0], teller)]
+            return [await self._run_one(calls[0], teller, settle)]
         outcomes: list[ToolOutcome | None] = [None] * len(calls)
 
         async def run_one(index: int) -> None:
-            outcomes[index] = await self._run_one(calls[index], teller)
+            outcomes[index] = await self._run_one(calls[index], teller, settle)
 
         # Runs of calls that may overlap, cut wherever a sequential tool is called.
         batch: list[int] = []
@@ -224,19 +237,29 @@ class ToolkitFunction(Function):
         await _together(run_one, batch, self._toolkit.max_concurrency)
         return [outcome for outcome in outcomes if outcome is not None]
 
-    async def _run_one(self, call: ToolRequest, teller: Teller | Observer | None) -> ToolOutcome:
+    async def _run_one(
+        self, call: ToolRequest, teller: Teller | Observer | None, settle: Callable[[ToolOutcome], None] | None
+    ) -> ToolOutcome:
         if teller is not None:
             await teller.tell(ToolStarted(call.call_id, call.name, decided_arguments(call.arguments, call.decision)))
         tool = self._tools.get(call.name)
         if tool is None:
             outcome = self._refusal(call, "UnknownTool", self._unknown(call.name))
+            if settle is not None:
+                settle(outcome)
         else:
-            outcome = await self._run_tool(tool, call, teller)
+            outcome = await self._run_tool(tool, call, teller, settle)
         if teller is not None:
             await teller.tell(ToolFinished(outcome))
         return outcome
 
-    async def _run_tool(self, tool: Tool[..., Any], call: ToolRequest, teller: Teller | Observer | None) -> ToolOutcome:
+    async def _run_tool(
+        self,
+        tool: Tool[..., Any],
+        call: ToolRequest,
+        teller: Teller | Observer | None,
+        settle: Callable[[ToolOutcome], None] | None,
+    ) -> ToolOutcome:
         free = self._free.setdefault(tool.name, [])
         while free and not free[-1].alive:
             free.pop()
@@ -247,6 +270,14 @@ class ToolkitFunction(Function):
             arguments["idempotency_key"] = call.idempotency_key
         if call.decision is not None:
             arguments["decision"] = call.decision
+        settled: ToolOutcome | None = None
+        if settle is not None:
+
+            def ended(result: Result) -> None:
+                nonlocal settled
+                settle(settled := self._outcome(tool, call, result))
+
+            arguments["ended"] = ended
         try:
             if teller is None:
                 result = await ref.within(bound)(**arguments)
@@ -260,14 +291,21 @@ class ToolkitFunction(Function):
         except BaseException:
             self._give_back(tool, ref, free)  # its own call is being cancelled, and it is ready for the next
             raise
-        if result["status"] == "success":
-            self._give_back(tool, ref, free)
-            output = result["output"]
-            return ToolOutcome(call.call_id, call.name, output["content"], full=output.get("full"))
-        if result["error"]["type"] in {"AskTimeout", "Unresponsive"}:
+        if result["status"] == "error" and result["error"]["type"] in {"AskTimeout", "Unresponsive"}:
             self.context.start_task(ref.kill, name=f"replace {tool.name}")  # it swallows its cancellation
         else:
             self._give_back(tool, ref, free)
+        if settled is not None:
+            return settled
+        outcome = self._outcome(tool, call, result)
+        if settle is not None:  # it did not come to its end: it was late, or crashed
+            settle(outcome)
+        return outcome
+
+    def _outcome(self, tool: Tool[..., Any], call: ToolRequest, result: Result) -> ToolOutcome:
+        if result["status"] == "success":
+            output = result["output"]
+            return ToolOutcome(call.call_id, call.name, output["content"], full=output.get("full"))
         return self._refusal(call, result["error"]["type"], cut_result(result["message"], tool.max_result_chars))
 
     def _give_back(self, tool: Tool[..., Any], ref: FunctionRef, free: list[FunctionRef]) -> None:
