@@ -79,6 +79,7 @@ TinyLLMError
 │   └── McpRefused                 it answered with an error; `.code` and `.status` say which
 ├── ConversationBusy               as many turns wait in the conversation as may
 ├── ConversationQuarantined        the conversation failed too often and is not started any more
+├── ConversationDeleted            somebody deleted the conversation in the middle of the turn
 ├── EvaluationFailed               an evaluator has no score for what it was given
 ├── UnknownTurn                    the conversation has no such turn (also a LookupError)
 ├── FunctionFailed                 `unwrap()` of an error dictionary; `.result` is the dictionary
@@ -115,6 +116,7 @@ __all__ = [
     "ConfigurationError",
     "ContextWindowExceeded",
     "ConversationBusy",
+    "ConversationDeleted",
     "ConversationQuarantined",
     "CorruptJournal",
     "DatasetInvalid",
@@ -958,6 +960,18 @@ class ConversationQuarantined(TinyLLMError):
         self.cause = cause
         self.failures = failures
         self.__cause__ = cause
+
+
+class ConversationDeleted(TinyLLMError):
+    """Somebody deleted the conversation before the turn had ended; what is sent from now on begins a new one.
+
+    Attributes:
+        key: which conversation.
+    """
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"conversation {key!r} was deleted before the turn had ended; send it again to begin anew")
+        self.key = key
 
 
 class EvaluationFailed(TinyLLMError):

@@ -333,6 +333,16 @@ async def test_lists_are_by_prefix_and_in_order(store: ConversationStore) -> Non
         await store.list(limit=0)
 
 
+async def test_those_that_are_held_are_listed_alone(store: ConversationStore) -> None:
+    """However many others there are; in pages and under a prefix like all of them."""
+    grants = await store.claim([f"k/{number}" for number in range(6)], "a")
+    await store.release(grants[1::2])
+    assert [summary.key for summary in await store.list(held=True)] == ["k/0", "k/2", "k/4"]
+    page = await store.list("k/", after="k/0", limit=1, held=True)
+    assert [(summary.key, summary.owner) for summary in page] == [("k/2", "a")]
+    assert await store.list("other", held=True) == []
+
+
 async def test_a_list_says_who_owns_and_how_long(store: ConversationStore) -> None:
     """A summary has owner, epoch, length, snapshot and when it changed last."""
     before = time.time() - 60

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tinyllm_actors.conversation.history_repair import INTERRUPTED
 from tinyllm_actors.tool import ToolOutcome, ToolRequest
 
@@ -94,6 +96,8 @@ def plan_calls(
         if question is None or request.decision is not None:
             plan.free.append(request)
         else:
+            if resumption is not None and request.call_id in resumption.expires:  # the time goes on, asleep or not
+                question = msgspec.structs.replace(question, expires_at=resumption.expires[request.call_id])
             plan.asked.append((request, question))
     return plan
 

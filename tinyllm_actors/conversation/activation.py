@@ -4,51 +4,46 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+import anyio
 import msgspec
-import structlog
 
 from tinyllm_actors.conversation import wishes
-from tinyllm_actors.conversation.compaction import plan_compaction, summary_message, summary_request
 from tinyllm_actors.conversation.entries import (
     Cancelled,
-    Compacted,
     HeadMoved,
-    Snapshot,
     TimerFired,
     TimerSet,
     TurnEnded,
     TurnStarted,
     new_entry_id,
 )
-from tinyllm_actors.conversation.recorder import Recorder, resumption_of
+from tinyllm_actors.conversation.recorder import APPROVALS, OUR_TIMERS, Recorder, resumption_of
 from tinyllm_actors.conversation.report import ConversationReport
 from tinyllm_actors.conversation.run_events import RunFinished, TurnAccepted
 from tinyllm_actors.conversation.run_journal import Recall
-from tinyllm_actors.conversation.thawing import thaw
+from tinyllm_actors.conversation.thawing import thaw_claimed
+from tinyllm_actors.conversation.tidying import Tidier
+from tinyllm_actors.conversation.turn import CallOff, Ended, Idle, Turn, Unheard
 from tinyllm_actors.conversation.turn_log import TurnLog
 from tinyllm_actors.conversation.writer import Writer
 from tinyllm_actors.errors import (
     ActorError,
     ConversationBusy,
-    FunctionFailed,
+    EntryRejected,
     RunCancelled,
     UnknownApproval,
     UnknownTurn,
 )
-from tinyllm_actors.function import failure, unwrap
-from tinyllm_actors.kernel import Actor, ChildOptions, ChildSpec, Restart
-from tinyllm_actors.llm import ChatRequest
+from tinyllm_actors.function import failure
+from tinyllm_actors.kernel import Actor, ChildOptions, ChildSpec, ExitKind, Restart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tinyllm_actors.conversation.compaction import CompactionPlan
     from tinyllm_actors.conversation.entries import Entry
     from tinyllm_actors.conversation.live import Live, LiveTable
-    from tinyllm_actors.conversation.run_journal import Resumption
     from tinyllm_actors.conversation.settings import ConversationSettings
     from tinyllm_actors.conversation.state import ConversationState
     from tinyllm_actors.function import Result
@@ -56,18 +51,6 @@ if TYPE_CHECKING:
     from tinyllm_actors.llm.messages import ContentPart, Message
 
 __all__ = ["ConversationActor"]
-
-
-@dataclass(slots=True, eq=False)
-class _Turn:
-    """A turn that waits or is in progress; `first` is what is written before its message."""
-
-    log: TurnLog
-    content: str | list[ContentPart]
-    name: str | None = None
-    first: list[Entry] = field(default_factory=list["Entry"])
-    resumption: Resumption | None = None
-    cancelled: str | None = None
 
 
 class ConversationActor(Actor):
@@ -90,25 +73,24 @@ class ConversationActor(Actor):
         self._table = table
         self._settings = settings
         self._live: Live = table.entries[key]
-        self._queue: deque[_Turn] = deque()
-        self._current: _Turn | None = None
+        self._queue: deque[Turn] = deque()
+        self._current: Turn | None = None
         self._recent: deque[TurnLog] = deque(maxlen=4)
-        self._dropped = False
+        self._leaving = False
         self._agent: Any = None
-        self._llm: Any = None
 
     async def started(self) -> None:
         """Read the journal, start the agent, and let an open turn go on."""
         table = self._table
-        thawed = await thaw(table.store, self._key, table.owner)
+        thawed = await thaw_claimed(table.store, await table.claims.claim(self._key))
         self._writer = Writer(table.journal, thawed.grant, thawed.state, patience=self._settings.patience)
         self._writer.since_snapshot = thawed.since_snapshot
-        self._live.grant = thawed.grant
-        self._recorder = Recorder(self._writer, self._unheard)
-        self.context.set_receive_timeout(self._settings.idle, _Idle())
+        self._recorder = Recorder(self._writer, self._unheard, self._live, table)
+        self.context.set_receive_timeout(self._settings.idle, Idle())
         agent = ChildSpec(self._spec.factory, *self._spec.args, **{**self._spec.kwargs, "journal": self._recorder})
         agent.options = self._spec.with_options(restart=Restart.TEMPORARY).options
         self._agent = await self.context.spawn(agent, name="agent")
+        self._tidier = Tidier(self._key, self._settings, self._writer, self._agent, self.context.spawn)
         self.context.link(self._agent)  # without it there is nothing to go on with
         state = self._state
         turn = state.open_turn()
@@ -118,7 +100,8 @@ class ConversationActor(Actor):
             await self._recall(state.history_before(turn.started.id))
             branch = state.branch()
             branch = branch[next(i for i, entry in enumerate(branch) if entry.id == turn.started.id) :]
-            again = _Turn(TurnLog(turn.started.turn_id), turn.started.content, resumption=resumption_of(turn, branch))
+            again = Turn(TurnLog(turn.started.turn_id), turn.started.content, resumption=resumption_of(turn, branch))
+            again.open, again.begun = turn, True
             if turn.cancelled is not None:
                 again.cancelled = turn.cancelled.reason
             again.log.add(TurnAccepted(turn.started.turn_id, turn.started.id))
@@ -141,25 +124,28 @@ class ConversationActor(Actor):
         self._live.touch()
         try:
             return await self._handle(message)
-        except (ConversationBusy, UnknownTurn, UnknownApproval) as error:
+        except (ConversationBusy, EntryRejected, UnknownTurn, UnknownApproval) as error:
             self.context.reply_later().fail(error)
 
     async def _handle(self, message: Any) -> Any:
         match message:
             case wishes.Send(turn_id, content, name):
-                return self._find(turn_id) or self._enqueue(_Turn(TurnLog(turn_id), content, name))
+                return self._find(turn_id) or self._enqueue(Turn(TurnLog(turn_id), content, name))
             case wishes.Find(turn_id):
                 return self._found(turn_id)
             case wishes.Edit():
                 return self._find(message.turn_id) or self._edit(message)
             case wishes.Cancel():
                 return await self._cancel(message)
-            case _Ended():
+            case Ended():
                 return self._ended(message)
-            case _Unheard(content):
-                return self._enqueue(_Turn(TurnLog(new_entry_id()), content))
-            case _Idle():
-                return await self._rest()
+            case CallOff(turn, wish):
+                return await self._call_off(turn, wish)
+            case Unheard(content):  # it was taken already, so it does not count against what may wait
+                self._queue.append(Turn(TurnLog(new_entry_id()), content))
+                return self._next()
+            case Idle() | wishes.Leave():
+                return await self._leave()
             case _:
                 return await self._answer(message)
 
@@ -176,18 +162,13 @@ class ConversationActor(Actor):
             case wishes.Remind() | wishes.CancelTimer() | wishes.Fire() | wishes.GetTimers():
                 return await self._timer(message)
             case wishes.Compact():
-                return self._current is None and await self._compact(force=True)
-            case wishes.Drop():
-                self._dropped = True
-                self.context.unlink(self._agent)
-                await self._agent.kill()
+                return self._current is None and await self._tidier.compact(force=True)
             case wishes.GetHistory():
                 return self._state.history()
             case wishes.GetReport():
                 return self._report()
             case _:
                 raise TypeError(f"a conversation takes no {type(message).__name__}")
-        return None
 
     def _find(self, turn_id: str) -> TurnLog | None:
         """Return the log of a turn that is known by this name."""
@@ -215,7 +196,7 @@ class ConversationActor(Actor):
             raise UnknownTurn(self._key, turn_id)
         return log
 
-    def _enqueue(self, turn: _Turn) -> TurnLog:
+    def _enqueue(self, turn: Turn) -> TurnLog:
         if len(self._queue) >= self._settings.max_queued and self._current is not None:
             raise ConversationBusy(self._key, len(self._queue))
         self._queue.append(turn)
@@ -225,7 +206,8 @@ class ConversationActor(Actor):
 
     def _unheard(self, content: str | list[ContentPart]) -> None:
         """What a run did not hear any more is a turn of its own."""
-        self.context.ref.tell_nowait(_Unheard(content))
+        # A timer's message finds room in a mailbox that is full.
+        self.context.send_after(0.0, Unheard(content), name=f"unheard:{new_entry_id()}")
 
     def _edit(self, wish: wishes.Edit) -> TurnLog:
         state = self._state
@@ -239,23 +221,32 @@ class ConversationActor(Actor):
                 raise UnknownTurn(self._key, wish.entry_id)
             raise ConversationBusy(self._key, len(self._queue) + 1)
         content = started.content if wish.content is None else wish.content
-        return self._enqueue(_Turn(TurnLog(wish.turn_id), content, started.name, [HeadMoved(to=started.parent)]))
+        return self._enqueue(Turn(TurnLog(wish.turn_id), content, started.name, [HeadMoved(to=started.parent)]))
 
     async def _cancel(self, wish: wishes.Cancel) -> bool:
         for turn in self._queue:
-            if turn.log.turn_id == wish.turn_id and turn.resumption is None:
+            if turn.log.turn_id == wish.turn_id:
                 self._queue.remove(turn)
                 result = failure(RunCancelled(wish.reason), state="QUEUED")
                 turn.log.finish(result, RunFinished(result))
                 self._live.logs.discard(turn.log)
                 return True
         current = self._current
-        if current is None or wish.turn_id not in (None, current.log.turn_id):
+        if current is None or current.log.ended or wish.turn_id not in (None, current.log.turn_id):
             return False
         if current.cancelled is None:
             current.cancelled = wish.reason
-            await self._writer.write(Cancelled(turn_id=current.log.turn_id, reason=wish.reason))
-        return await self._agent.cancel(wish.reason, after_step=wish.after_step)
+            if current.begun:
+                await self._writer.write(Cancelled(turn_id=current.log.turn_id, reason=wish.reason))
+        await self._call_off(current, wish)
+        return True
+
+    async def _call_off(self, turn: Turn, wish: wishes.Cancel) -> None:
+        """Reach the run of a turn, again and again while it is only about to begin."""
+        if turn is not self._current or turn.log.ended:
+            return
+        if not await self._agent.cancel(wish.reason, after_step=wish.after_step):
+            self.context.send_after(0.01, CallOff(turn, wish), name="call off")
 
     async def _decide(self, call_id: str, decision: Any) -> None:
         turn = self._state.open_turn()
@@ -274,7 +265,7 @@ class ConversationActor(Actor):
         match wish:
             case wishes.Remind(timer_id, due, content, every):
                 await self._writer.write(TimerSet(timer_id=timer_id, due=due, content=content, every=every))
-                self._table.hub.tell_nowait(wishes.Wake(due))
+                self._table.alarms.wake(due)
             case wishes.CancelTimer(timer_id):
                 if timer_id not in timers:
                     return False
@@ -285,6 +276,9 @@ class ConversationActor(Actor):
                 turn_id = f"timer:{timer_id}:{due!r}"
                 if timer is None or timer.due != due or any(log.turn_id == turn_id for log in self._logs()):
                     return None  # it was moved, cancelled, or is being seen to
+                if timer_id == APPROVALS:  # the run, which goes on by now, sees to it
+                    await self._writer.write(TimerFired(timer_id=timer_id))
+                    return None
                 seen: Entry = TimerFired(timer_id=timer_id)
                 if timer.every is not None:  # what was missed meanwhile is skipped
                     missed = max(0, int((time.time() - due) // timer.every))
@@ -294,9 +288,9 @@ class ConversationActor(Actor):
                         content=timer.content,
                         every=timer.every,
                     )
-                self._enqueue(_Turn(TurnLog(turn_id), timer.content, first=[seen]))
+                self._enqueue(Turn(TurnLog(turn_id), timer.content, first=[seen]))
             case _:
-                return list(timers.values())
+                return [timer for timer in timers.values() if not timer.timer_id.startswith(OUR_TIMERS)]
         return None
 
     def _report(self) -> ConversationReport:
@@ -320,49 +314,74 @@ class ConversationActor(Actor):
             self._live.busy = True
             self.context.start_task(self._take, self._current)
 
-    async def _rest(self) -> None:
-        """Leave the memory, unless there is something to do, or somebody waits."""
+    async def _leave(self) -> bool:
+        """Leave the memory, unless there is something to do, or somebody waits. Returns whether it does."""
+        if not self._live.idle:
+            return False
+        self._leaving = True
         if self._current is not None:
-            turn = self._state.open_turn()
             # A call that waits for a person may wait for days: it is in the journal, and the run begins there again.
-            parked = turn is not None and bool(turn.asked) and not turn.open
-            if not parked or not await self._agent.pending_approvals():
-                return
-        await self._table.hub.tell(wishes.Evict(self._key))
+            self.context.unlink(self._agent)
+            await self._agent.kill()
+        self.context.stop()  # what comes until then finds nobody, and is told to whom comes after
+        return True
 
-    async def _take(self, turn: _Turn) -> None:
+    async def _take(self, turn: Turn) -> None:
         """Take a turn to its end. A failure is one of this actor: what is in the journal then is what counts."""
         log = turn.log
-        self._recorder.turn_id = log.turn_id
-        if turn.resumption is None:
-            if turn.first and isinstance(turn.first[0], HeadMoved):
-                await self._recall(self._state.history_at(turn.first[0].to))
-            started = TurnStarted(turn_id=log.turn_id, content=turn.content, name=turn.name)
-            await self._writer.write(*turn.first, started)
-            for entry in turn.first:
-                if isinstance(entry, TimerSet):
-                    self._table.hub.tell_nowait(wishes.Wake(entry.due))
-            log.add(TurnAccepted(log.turn_id, started.id))
+        self._recorder.begin(log.turn_id, turn.open)
+        try:
+            if turn.resumption is None:
+                await self._begin(turn)
+        except EntryRejected as error:  # nothing was stored, so there is no such turn
+            result = failure(error, state="ACCEPTANCE")
+            log.finish(result, RunFinished(result))
+            await self._recall(self._state.history())
+        else:
+            await self._finish(turn)
+            await self._tidier.tidy()
+        await self.context.ref.tell(Ended(turn))
+
+    async def _begin(self, turn: Turn) -> None:
+        if turn.first and isinstance(turn.first[0], HeadMoved):
+            await self._recall(self._state.history_at(turn.first[0].to))
+        started = TurnStarted(turn_id=turn.log.turn_id, content=turn.content, name=turn.name)
+        await self._writer.write(*turn.first, started)
+        turn.begun = True
+        if turn.cancelled is not None:
+            await self._writer.write(Cancelled(turn_id=turn.log.turn_id, reason=turn.cancelled))
+        for entry in turn.first:
+            if isinstance(entry, TimerSet):
+                self._table.alarms.wake(entry.due)
+        turn.log.add(TurnAccepted(turn.log.turn_id, started.id))
+
+    async def _finish(self, turn: Turn) -> None:
+        log, run_id = turn.log, 0
         if turn.cancelled is not None:
             result: Result = failure(RunCancelled(turn.cancelled), state="RUNNING")
-            run_id = 0
         else:
             try:
                 result, run_id = await self._run(turn)
             except ActorError:
-                if self._dropped:
-                    return
+                if self._leaving or not self.context.ref.alive:
+                    await anyio.sleep_forever()  # this task ends with the actor
                 raise
         if self._writer.error is not None:
             raise self._writer.error
+        try:
+            await self._write_end(turn, result)
+        except EntryRejected as error:
+            result = failure(error, state="RUNNING")
+            await self._write_end(turn, result)
+        log.finish(result, RunFinished(result, run_id))
+
+    async def _write_end(self, turn: Turn, result: Result) -> None:
         stored = cast("Result", msgspec.to_builtins(result, enc_hook=_plain, str_keys=True))
         status = "cancelled" if turn.cancelled is not None and result["status"] == "error" else result["status"]
-        await self._writer.write(TurnEnded(turn_id=log.turn_id, status=status, result=stored))
-        log.finish(result, RunFinished(result, run_id))
-        await self._tidy()
-        await self.context.ref.tell(_Ended(turn))
+        ended = TurnEnded(turn_id=turn.log.turn_id, status=status, result=stored)
+        await self._writer.write(*self._recorder.timer_over(), ended)
 
-    async def _run(self, turn: _Turn) -> tuple[Result, int]:
+    async def _run(self, turn: Turn) -> tuple[Result, int]:
         arguments: dict[str, Any] = {"content": turn.content}
         if turn.resumption is not None:
             arguments["resumption"] = turn.resumption
@@ -373,71 +392,23 @@ class ConversationActor(Actor):
                 turn.log.add(event)
         raise RuntimeError("the agent's stream ended without a result")
 
-    def _ended(self, message: _Ended) -> None:
+    def _ended(self, message: Ended) -> None:
         self._recent.append(message.turn.log)
         self._live.logs.discard(message.turn.log)
         self._current = None
-        self._live.busy = False
+        self._live.busy = self._live.parked = False
         self._next()
-
-    async def _tidy(self) -> None:
-        """Compact and snapshot, between two turns."""
-        if self._settings.compaction is not None:
-            await self._compact(force=False)
-        writer = self._writer
-        if writer.since_snapshot >= max(self._settings.snapshot_every, len(self._state.nodes) // 2):
-            await writer.write(Snapshot(state=self._state.dump()))
-            writer.since_snapshot = 0
-
-    async def _compact(self, *, force: bool) -> bool:
-        compaction = self._settings.compaction
-        plan = None if compaction is None else plan_compaction(self._state, compaction, force=force)
-        if plan is None:
-            return False
-        messages = list(plan.messages)
-        if plan.summarise:
-            try:
-                messages.insert(0, summary_message(await self._summary(plan)))
-            except (ActorError, FunctionFailed) as error:  # the history stays long; the next turn tries again
-                structlog.get_logger(__name__).warning("not compacted", key=self._key, error=str(error))
-                return False
-        await self._writer.write(Compacted(until=plan.until, messages=messages))
-        await self._agent.ask(Recall(self._state.history()), timeout=None)
-        return True
-
-    async def _summary(self, plan: CompactionPlan) -> str:
-        compaction = self._settings.compaction
-        assert compaction is not None
-        if self._llm is None:
-            self._llm = await self.context.spawn(compaction.summariser, name="summariser")
-        request = ChatRequest(messages=summary_request(plan.summarise))
-        completion = unwrap(await self._llm.within(None)(request=request))["completion"]
-        return completion.message.content or ""
+        if self._current is None:
+            self._table.changed()
 
     # --- the end -------------------------------------------------------------------------------------
 
     async def stopped(self, reason: ExitReason) -> None:
         """Give the conversation back."""
-        if not reason.abnormal and self._live.grant is not None and self._writer.error is None:
-            grant, self._live.grant = self._live.grant, None
-            open_turn = self._state.open_turn() is not None and reason.kind.value == "shutdown"
-            if not open_turn:  # else it stays ours, so that the next process finds what to go on with
-                await self._table.store.release([grant])
-
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    turn: _Turn
-
-
-@dataclass(frozen=True, slots=True)
-class _Unheard:
-    content: str | list[ContentPart]
-
-
-@dataclass(frozen=True, slots=True)
-class _Idle:
-    pass
+        if not reason.abnormal and self._writer.error is None:
+            interrupted = reason.kind is ExitKind.SHUTDOWN and self._current is not None
+            if not interrupted:  # else it stays ours, so that the next process finds what to go on with
+                await self._table.claims.release(self._writer.grant)
 
 
 def _plain(value: Any) -> Any:

@@ -2,54 +2,66 @@
 
 from __future__ import annotations
 
-import random
-import time
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import anyio
-import structlog
 
 from tinyllm_actors.conversation import wishes
 from tinyllm_actors.conversation.activation import ConversationActor
+from tinyllm_actors.conversation.alarms import Alarms, patiently
+from tinyllm_actors.conversation.claims import Claims
+from tinyllm_actors.conversation.health import Health, passes
 from tinyllm_actors.conversation.journal import Journal
 from tinyllm_actors.conversation.ref import Conversations
-from tinyllm_actors.conversation.report import Quarantine
 from tinyllm_actors.errors import (
     ActorError,
     ActorStopped,
+    ConversationBusy,
+    ConversationDeleted,
     ConversationQuarantined,
-    CorruptJournal,
     Fenced,
     StartFailed,
     StoreError,
-    UnsupportedEntry,
+    StoreUnavailable,
 )
 from tinyllm_actors.kernel import (
     Actor,
     ActorRef,
-    Backoff,
     ChildOptions,
+    ChildSpec,
     DynamicSupervisor,
     ExitKind,
-    RestartWindow,
     Supervisor,
     Terminated,
 )
 
 if TYPE_CHECKING:
-    from tinyllm_actors.conversation.live import LiveTable
+    from collections.abc import Callable
+
+    from tinyllm_actors.conversation.live import Live, LiveTable
     from tinyllm_actors.conversation.settings import ConversationSettings
-    from tinyllm_actors.kernel import ChildSpec, ExitReason, ReplyTo
+    from tinyllm_actors.kernel import ExitReason, ReplyTo
 
 __all__ = ["ConversationHub"]
-
-MAX_SLEEP: Final = 60.0
-"""Seconds between two looks at the store's timers, for those that another process has set."""
 
 RECOVER_PAGE: Final = 500
 MAX_STARTING: Final = 64
 """Conversations that start at the same time."""
+
+MAX_RECOVERING: Final = 16
+"""Of those, how many for which nobody asked."""
+
+MAX_WAITING: Final = 10_000
+"""Conversations that may wait for their start."""
+
+
+class _HubSpec(ChildSpec):
+    """Conversations do not depend on one another, so all are stopped at the same time."""
+
+    __slots__ = ()
+
+    unordered = True
 
 
 class ConversationHub(Actor):
@@ -63,40 +75,49 @@ class ConversationHub(Actor):
 
     ref_type: ClassVar[type[ActorRef] | None] = Conversations
     options: ClassVar[ChildOptions | None] = ChildOptions(shutdown=30.0)
-    # Children are temporary: what becomes of one that failed is decided here. They do not depend on one another.
+    # Children are temporary: what becomes of one that failed is decided here.
     supervision: ClassVar[Supervisor | None] = DynamicSupervisor()
 
     def __init__(self, agent: ChildSpec, table: LiveTable, settings: ConversationSettings) -> None:
         self._spec = agent
         self.table = table
         self._settings = settings
-        self._waiting: dict[str, list[ReplyTo]] = {}
-        self._windows: dict[str, RestartWindow] = {}
-        self._quarantined: dict[str, Quarantine] = {}
-        self._backoff = Backoff(0.1, 10.0, jitter=0.2)
-        self._failures: dict[str, int] = {}
+        self._health = Health(settings)
+        self._waiting: dict[str, dict[ReplyTo, None]] = {}
+        self._owed: set[str] = set()  # they have, or may have, an open turn, and go on though nobody asks
+        self._deleting: set[str] = set()
         self._keys: dict[ActorRef, str] = {}
+        self._occupied = 0  # how many have been given room
+
+    @classmethod
+    def spec(cls, *args: Any, **kwargs: Any) -> ChildSpec:
+        """Return how to make a hub; the arguments are those of its constructor."""
+        return _HubSpec(cls, *args, **kwargs)
 
     async def started(self) -> None:
-        """Open the store and look for what an earlier process has left."""
+        """Open the store and look for what an earlier process, or incarnation, has left."""
         table = self.table
         await table.store.open()
-        table.entries.clear()
-        self._keys.clear()
         table.journal = Journal(table.store)
+        table.claims = Claims(table.store, table.owner)
         table.hub = self.context.ref
         self._starting = anyio.CapacityLimiter(MAX_STARTING)
-        self._room = anyio.Event()
-        self._wake = anyio.Event()
-        self._sleep_until: float = 0.0
+        table.alarms = Alarms(self.context.ref, table, self._health.quarantined)
+        self.context.start_task(self._attend)
         self.context.start_task(table.journal.run)
-        self.context.start_task(self._watch_timers)
-        if self._settings.recover:
+        self.context.start_task(table.claims.run)
+        self.context.start_task(table.alarms.run)
+        if self._settings.recover or self.context.incarnation > 1:
             self.context.start_task(self._recover)
 
-    async def stopped(self, reason: ExitReason) -> None:
-        """Close the store; every conversation has ended by now."""
-        await self.table.store.aclose()
+    async def _attend(self) -> None:
+        """Wait for the end of this incarnation, whatever it is; every conversation has ended by then."""
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self.table.break_off(ActorStopped(self.context.path, "it ended in the middle of the turn"))
+            with anyio.move_on_after(self.context.system.grace, shield=True):
+                await self.table.store.aclose()
 
     # --- messages ------------------------------------------------------------------------------------
 
@@ -105,198 +126,211 @@ class ConversationHub(Actor):
         match message:
             case wishes.Locate(key):
                 return self._locate(key)
-            case wishes.Evict(key):
-                self._evict(key)
             case wishes.Reactivate(key):
                 self._start(key)
+            case wishes.Overdue(key):
+                error = StoreUnavailable(
+                    f"{self.table.store.name!r} has not answered for {self._settings.patience:g} s", keys=(key,)
+                )
+                self._answer(key, lambda reply: reply.fail(error))
             case wishes.Release(key):
-                self._forget(key)
-                return self._quarantined.pop(key, None) is not None
+                released = self._health.forget(key)
+                if key in self._owed:
+                    self._start(key)
+                self.table.alarms.wake()
+                return released
             case wishes.Delete(key):
-                reply = self.context.reply_later()
-                self.context.start_task(self._delete, key, reply)
+                self.context.start_task(self._delete, key, self.context.reply_later())
             case wishes.ListQuarantined():
-                return list(self._quarantined.values())
-            case wishes.Wake(due):
-                if due < self._sleep_until:
-                    self._wake.set()
+                return list(self._health.quarantined.values())
             case Terminated(ref, reason):
                 self._ended(ref, reason)
-            case _:
-                raise TypeError(f"a set of conversations takes no {type(message).__name__}")
+            case _:  # a mistake of the sender, which must not cost all the others
+                self.context.reply_later().fail(
+                    TypeError(f"a set of conversations takes no {type(message).__name__}; use chats[key]")
+                )
         return None
 
     def _locate(self, key: str) -> Any:
         ref = self.table.ref_of(key)
         if ref is not None:
             return ref
-        self._waiting.setdefault(key, []).append(self.context.reply_later())
-        if key in self._quarantined:
-            self._refuse_quarantined(key)
+        reply = self.context.reply_later()
+        if key in self._health.quarantined:
+            reply.fail(self._refusal(key))
+        elif key not in self._waiting and len(self._waiting) >= MAX_WAITING:
+            reply.fail(ConversationBusy(key, len(self._waiting)))
         else:
+            waiting = self._waiting.setdefault(key, {})
+            waiting[reply] = None
+            reply.on_leave(lambda: waiting.pop(reply, None))
             self._start(key)
         return None
 
-    def _start(self, key: str) -> None:
-        if key not in self.table.entries and key not in self._quarantined:
-            self.table.add(key)
-            self.context.start_task(self._activate, key)
+    def _answer(self, key: str, answer: Callable[[ReplyTo], object]) -> None:
+        for reply in self._waiting.pop(key, {}):
+            answer(reply)
+
+    def _refusal(self, key: str) -> ConversationQuarantined:
+        quarantine = self._health.quarantined[key]
+        return ConversationQuarantined(key, quarantine.cause, quarantine.failures)
 
     # --- starting ------------------------------------------------------------------------------------
 
+    def _start(self, key: str) -> None:
+        if not (key in self.table.entries or key in self._deleting or key in self._health.quarantined):
+            self.table.add(key)
+            self.context.start_task(self._activate, key)
+
     async def _activate(self, key: str) -> None:
         """Start a conversation and tell those who wait for it."""
-        async with self._starting:
-            try:
-                await self._make_room()
-                spec = ConversationActor.spec(key, self._spec, self.table, self._settings)
-                name = key.replace("%", "%25").replace("/", "%2F")
-                ref: ActorRef = await self.context.spawn(spec, name=name)
-            except (StartFailed, ActorStopped) as error:
-                self.table.entries.pop(key, None)
-                self._refuse(key, error.cause if isinstance(error, StartFailed) else error)
-                return
-        self.table.entries[key].ref = ref
+        await anyio.sleep(self._health.rest(key, self.context.system.now()))
+        if not await self._take_room(key):
+            self.table.entries.pop(key)
+            self.table.changed()
+            return
+        try:
+            async with self._starting:
+                ref = await self._spawn(key)
+        except Exception as error:
+            self._occupied -= 1
+            self.table.entries.pop(key, None)
+            self._refuse(key, error.cause if isinstance(error, StartFailed) else error)
+            self.table.changed()
+            return
+        live = self.table.entries[key]
+        live.ref = ref
         self._keys[ref] = key
         self.context.watch(ref)
-        for reply in self._waiting.pop(key, ()):
-            reply.reply(ref)
+        if key not in self._waiting and not live.busy:  # it was started in case that it had something to do
+            ref.tell_nowait(wishes.Leave())
+        self._owed.discard(key)
+        self._answer(key, lambda reply: reply.reply(ref))
+        self.table.changed()
+
+    async def _spawn(self, key: str) -> ActorRef:
+        spec = ConversationActor.spec(key, self._spec, self.table, self._settings)
+        overdue = f"overdue:{key}"
+        self.context.send_after(self._settings.patience, wishes.Overdue(key), name=overdue)
+        try:
+            return await self.context.spawn(spec, name=key.replace("%", "%25").replace("/", "%2F"))
+        finally:
+            self.context.cancel_timer(overdue)
 
     def _refuse(self, key: str, cause: BaseException) -> None:
-        if not (isinstance(cause, StoreError) and cause.retryable):
-            # Damage does not mend itself; anything else may.
-            self._failed(key, cause, for_good=isinstance(cause, CorruptJournal | UnsupportedEntry))
-        for reply in self._waiting.pop(key, ()):
-            reply.fail(cause if isinstance(cause, Exception) else RuntimeError(str(cause)))
+        """A conversation did not start."""
+        now = self.context.system.now()
+        delay = self._health.hindered(key, now) if passes(cause) else self._health.failed(key, cause, now)
+        self._answer(key, lambda reply: reply.fail(cause))
+        self._go_on_later(key, delay)
 
-    async def _make_room(self) -> None:
-        """Wait until there is room for one more, having passivated those that were idle for the longest."""
-        entries = self.table.entries
-        while len(entries) > self._settings.max_live:
-            idle = next((key for key, live in entries.items() if live.ref is not None and not live.wanted), None)
-            if idle is None:
-                self._room = anyio.Event()
+    def _go_on_later(self, key: str, delay: float) -> None:
+        if key in self._owed and key not in self._health.quarantined:
+            self.context.send_after(delay, wishes.Reactivate(key), name=f"again:{key}")
+
+    async def _take_room(self, key: str) -> bool:
+        """Wait until there is room for one more, having passivated those that were idle for the longest.
+
+        Returns:
+            False if the conversation is not wanted any more.
+        """
+        while self._occupied >= self._settings.max_live:
+            if key in self._deleting:
+                return False
+            if not self._waiting.get(key) and key not in self._owed:
+                self._waiting.pop(key, None)
+                return False
+            idle = next((live for live in self.table.entries.values() if live.ref is not None and live.idle), None)
+            if idle is None or not await self._passivate(idle):
                 with anyio.move_on_after(1.0):  # a reader that leaves makes room without a word
-                    await self._room.wait()
-            else:
-                ref = entries[idle].ref
-                assert ref is not None
-                await ref.stop()
-                await self._gone(ref)
+                    await self.table.change()
+        self._occupied += 1
+        return True
+
+    async def _passivate(self, live: Live) -> bool:
+        """Let a conversation leave, if it is idle still. Returns whether it has left."""
+        assert live.ref is not None
+        with suppress(ActorError):
+            if not await live.ref.ask(wishes.Leave(), timeout=None):
+                return False
+        await self._gone(live.ref)
+        return True
 
     async def _gone(self, ref: ActorRef) -> None:
         """Wait until the end of a conversation's actor has been seen to."""
         while ref in self._keys:
-            self._room = anyio.Event()
-            await self._room.wait()
-
-    def _evict(self, key: str) -> None:
-        live = self.table.entries.get(key)
-        if live is not None and live.ref is not None and not any(log.readers for log in live.logs):
-            self.context.start_task(live.ref.stop, name=f"passivate {key}")
+            await self.table.change()
 
     # --- endings -------------------------------------------------------------------------------------
 
     def _ended(self, ref: ActorRef, reason: ExitReason) -> None:
-        key = self._keys.pop(ref, None)
-        self._room.set()
-        if key is None:
-            return
+        key = self._keys.pop(ref)
         live = self.table.entries.pop(key)
+        self._occupied -= 1
+        cause = reason.cause if reason.kind is ExitKind.FAILED else None
+        told: BaseException = ActorStopped(ref.path, f"it ended: {reason}")
+        delay = 0.0
+        now = self.context.system.now()
+        if key in self._deleting:
+            told = ConversationDeleted(key)
+        elif isinstance(cause, Fenced):
+            self._health.fenced(key, now)  # somebody else has it now, and goes on with its open turn
+        else:
+            if cause is not None and passes(cause):
+                told = cause
+                delay = self._health.hindered(key, now)
+            elif cause is not None:
+                delay = self._health.failed(key, cause, now)
+            if live.busy and not live.parked:
+                self._owed.add(key)
         for log in live.logs:
-            log.fail(ActorStopped(ref.path, f"it ended: {reason}"))
-        cause = reason.cause or RuntimeError("it failed")
-        # Fenced: somebody else has it now, and it is no failure of its own.
-        if reason.kind is ExitKind.FAILED and not isinstance(cause, Fenced) and self._failed(key, cause) and live.busy:
-            delay = self._backoff.delay(self._failures[key] - 1, random.random())
-            self.context.send_after(delay, wishes.Reactivate(key), name=f"again:{key}")
-        if key in self._waiting:  # they came while it ended
-            if key in self._quarantined:
-                self._refuse_quarantined(key)
-            else:
-                self._start(key)
-
-    def _refuse_quarantined(self, key: str) -> None:
-        quarantine = self._quarantined[key]
-        for reply in self._waiting.pop(key, ()):
-            reply.fail(ConversationQuarantined(key, quarantine.cause, quarantine.failures))
-
-    def _failed(self, key: str, cause: BaseException, *, for_good: bool = False) -> bool:
-        """Count a failure. Returns whether the conversation may start again."""
-        settings = self._settings
-        window = self._windows.get(key)
-        if window is None:
-            window = RestartWindow(max_restarts=settings.max_failures, period=settings.failure_period)
-            self._windows[key] = window
-        failures = self._failures[key] = self._failures.get(key, 0) + 1
-        if window.admit(self.context.system.now()) and not for_good:
-            return True
-        self._quarantined[key] = Quarantine(key, cause, failures, time.time())
-        return False
-
-    def _forget(self, key: str) -> None:
-        self._windows.pop(key, None)
-        self._failures.pop(key, None)
+            log.fail(told)
+        self.table.changed()
+        if key in self._health.quarantined:
+            self._answer(key, lambda reply: reply.fail(self._refusal(key)))
+        elif self._waiting.get(key):  # they came while it ended
+            self._start(key)
+        else:
+            self._go_on_later(key, delay)
 
     async def _delete(self, key: str, reply: ReplyTo) -> None:
+        while key in self._deleting:
+            await self.table.change()
+        self._deleting.add(key)
+        self.table.changed()
         try:
-            live = self.table.entries.get(key)
-            if live is not None and live.ref is not None:
-                await live.ref.ask(wishes.Drop())
-                await live.ref.stop(timeout=0)
+            # What is under way is not waited for: once the row is gone, nothing can be appended under the old grant.
+            while (live := self.table.entries.get(key)) is not None:
+                if live.ref is None:
+                    await self.table.change()
+                else:
+                    await live.ref.kill()
+                    await self._gone(live.ref)
             there = await self.table.store.delete(key)
-        except (StoreError, ActorError) as error:
+        except StoreError as error:
             reply.fail(error)
-            return
-        self._quarantined.pop(key, None)
-        self._forget(key)
-        reply.reply(there)
-
-    # --- what is due ---------------------------------------------------------------------------------
+        else:
+            self._health.forget(key)
+            self._owed.discard(key)
+            reply.reply(there)
+        finally:
+            self._deleting.discard(key)
+            self.table.changed()
+        if key in self._waiting or key in self._owed:
+            self._start(key)
 
     async def _recover(self) -> None:
-        """Start every conversation that was in memory when an earlier process ended."""
-        store, after = self.table.store, ""
+        """Start every conversation that was in memory when an earlier process, or incarnation, ended."""
+        table, after = self.table, ""
         while True:
-            page = await self._patiently(partial(store.list, after=after, limit=RECOVER_PAGE))
+            page = await patiently(lambda after=after: table.store.list(after=after, limit=RECOVER_PAGE, held=True))
             for summary in page:
-                if summary.owner is not None and summary.owner != self.table.owner:
-                    self.context.ref.tell_nowait(wishes.Reactivate(summary.key))
+                if summary.key in table.entries or not (self._settings.recover or summary.owner == table.owner):
+                    continue
+                while len(table.entries) - len(self._keys) >= MAX_RECOVERING:
+                    await table.change()
+                self._owed.add(summary.key)
+                self._start(summary.key)
             if len(page) < RECOVER_PAGE:
                 return
             after = page[-1].key
-
-    async def _watch_timers(self) -> None:
-        """Fire timers when they are due; those of other processes are looked for now and then."""
-        store = self.table.store
-        while True:
-            self._wake = anyio.Event()
-            due = await self._patiently(partial(store.due_timers, time.time() + MAX_SLEEP))
-            now = time.time()
-            for timer in due:
-                if timer.due <= now:
-                    self.context.start_task(self._fire, timer.key, timer.timer_id, timer.due)
-            later = [timer.due - now for timer in due if timer.due > now]
-            self._sleep_until = now + min([MAX_SLEEP, *later])
-            with anyio.move_on_after(max(0.01, self._sleep_until - time.time())):
-                await self._wake.wait()
-
-    async def _fire(self, key: str, timer_id: str, due: float) -> None:
-        if key in self._quarantined:
-            return  # it fires when it is released
-        try:
-            await cast("Conversations", self.table.hub)[key].wish(wishes.Fire(timer_id, due))
-        except (StoreError, ActorError, ConversationQuarantined) as error:  # it stays due
-            structlog.get_logger(__name__).warning("timer not fired", key=key, timer=timer_id, error=str(error))
-
-    async def _patiently(self, function: Any) -> Any:
-        """Call the store until it answers."""
-        attempt = 0
-        while True:
-            try:
-                return await function()
-            except StoreError as error:
-                if not error.retryable:
-                    raise
-            await anyio.sleep(self._backoff.delay(attempt, random.random()))
-            attempt += 1

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+import anyio
+
 if TYPE_CHECKING:
+    from tinyllm_actors.conversation.alarms import Alarms
+    from tinyllm_actors.conversation.claims import Claims
     from tinyllm_actors.conversation.journal import Journal
-    from tinyllm_actors.conversation.records import Grant
     from tinyllm_actors.conversation.store import ConversationStore
     from tinyllm_actors.conversation.turn_log import TurnLog
     from tinyllm_actors.kernel import ActorRef
@@ -20,25 +23,25 @@ class Live:
 
     Attributes:
         ref: its actor; None while it starts.
-        grant: the right to append to it, while it is held.
         busy: whether a turn is in progress.
+        parked: whether all that the turn in progress may do now is to wait for a person.
         logs: of the turns that have not ended.
     """
 
-    __slots__ = ("_entries", "_key", "busy", "grant", "logs", "ref")
+    __slots__ = ("_entries", "_key", "busy", "logs", "parked", "ref")
 
     def __init__(self, key: str, entries: OrderedDict[str, Live]) -> None:
         self._key = key
         self._entries = entries
         self.ref: ActorRef | None = None
-        self.grant: Grant | None = None
         self.busy = False
+        self.parked = False
         self.logs: set[TurnLog] = set()
 
     @property
-    def wanted(self) -> bool:
-        """Whether it must stay: a turn is in progress, or somebody waits for one."""
-        return self.busy or any(log.readers for log in self.logs)
+    def idle(self) -> bool:
+        """Whether it may leave: nothing goes on that would be broken off, and nobody waits for anything."""
+        return (self.parked or not self.busy) and not any(log.readers for log in self.logs)
 
     def touch(self) -> None:
         """Note that it is used."""
@@ -52,13 +55,17 @@ class LiveTable:
     Attributes:
         store: of the journals.
         owner: under which name this process claims conversations.
+        alarms: fires timers; set when it runs.
+        claims: gathers claims; set when it runs.
         journal: the store's writer; set when it runs.
         hub: who starts and stops conversations; set when it runs.
         entries: by key.
     """
 
-    __slots__ = ("entries", "hub", "journal", "owner", "store")
+    __slots__ = ("_changed", "alarms", "claims", "entries", "hub", "journal", "owner", "store")
 
+    alarms: Alarms
+    claims: Claims
     journal: Journal
     hub: ActorRef
 
@@ -66,6 +73,7 @@ class LiveTable:
         self.store = store
         self.owner = owner
         self.entries: OrderedDict[str, Live] = OrderedDict()
+        self._changed: anyio.Event | None = None
 
     def ref_of(self, key: str) -> ActorRef | None:
         """Return the actor of a conversation that is in memory."""
@@ -76,3 +84,22 @@ class LiveTable:
         """Make room for a conversation that is about to start."""
         self.entries[key] = live = Live(key, self.entries)
         return live
+
+    def break_off(self, error: BaseException) -> None:
+        """Forget all, and tell whoever reads why."""
+        for live in self.entries.values():
+            for log in live.logs:
+                log.fail(error)
+        self.entries.clear()
+
+    def changed(self) -> None:
+        """Wake all who wait for a change: a conversation has started, ended, or become idle."""
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
+
+    async def change(self) -> None:
+        """Wait for the next change."""
+        if self._changed is None:
+            self._changed = anyio.Event()
+        await self._changed.wait()

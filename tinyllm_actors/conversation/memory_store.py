@@ -265,11 +265,13 @@ class MemoryStore(ConversationStore):
                 found = [record for record in records if before is None or record.sequence < before][-limit:]
             return unbroken(found)
 
-    async def list(self, prefix: str = "", *, after: str = "", limit: int = 100) -> list[Summary]:
+    async def list(self, prefix: str = "", *, after: str = "", limit: int = 100, held: bool = False) -> list[Summary]:
         """Return some conversations."""
         check_page(None, None, limit)
         async with self._call("list"):
-            keys = sorted(key for key in self._rows if key.startswith(check_key(prefix)) and key > after)
+            check_key(prefix)
+            found = (key for key, row in self._rows.items() if row.owner is not None or not held)
+            keys = sorted(key for key in found if key.startswith(prefix) and key > after)
             rows = [(key, self._rows[key]) for key in keys[:limit]]
             return [Summary(key, row.owner, row.epoch, row.last, row.snapshot, row.updated) for key, row in rows]
 

@@ -9,6 +9,7 @@ import anyio
 
 from tinyllm_actors.conversation.run_events import RunFinished, StreamRestarted
 from tinyllm_actors.conversation.wishes import Find
+from tinyllm_actors.errors import ActorStopped
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -62,20 +63,26 @@ class ConversationStream:
 
         Raises:
             StopAsyncIteration: `RunFinished` was the last one.
+            ConversationDeleted: somebody deleted it.
             ConversationQuarantined: the conversation failed too often.
-            StoreError: the store failed.
+            StoreError: the store failed; what was accepted goes on when it is back, so attach again.
         """
         while not self._ready:
             log = self._log
             if self._ended or log is None:
                 raise StopAsyncIteration
             await log.more(self.seen)
+            self.seen = max(self.seen, log.dropped)  # of a very long turn the oldest events are gone
             self._ready.extend(log.at(self.seen))
             if not self._ready and log.result is not None:
                 # It is told once more to whoever has seen it already, so that every stream has an end.
                 self._ready.append(RunFinished(log.result))
             elif not self._ready and log.error is not None:
-                self._log = await self._conversation.wish(Find(log.turn_id))
+                if not isinstance(log.error, ActorStopped):
+                    raise log.error
+                # What was not begun yet is sent again; of one that was only looked for, that is for its sender.
+                again = Find(log.turn_id) if isinstance(self._wish, Find) else self._wish
+                self._log = await self._conversation.wish(again)
                 self.seen = -1
                 self._ready.append(StreamRestarted(log.turn_id, str(log.error)))
         event = self._ready.popleft()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from tinyllm_actors.conversation.branch import history_of
 from tinyllm_actors.conversation.entries import (
@@ -13,6 +13,8 @@ from tinyllm_actors.conversation.entries import (
     CallResult,
     Injected,
     ModelAnswered,
+    TimerFired,
+    TimerSet,
 )
 from tinyllm_actors.conversation.run_journal import Resumption, RunJournal
 from tinyllm_actors.llm.messages import AssistantMessage, ToolMessage
@@ -22,13 +24,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tinyllm_actors.conversation.branch import OpenTurn
-    from tinyllm_actors.conversation.entries import TreeEntry
+    from tinyllm_actors.conversation.entries import Entry, TreeEntry
+    from tinyllm_actors.conversation.live import Live, LiveTable
     from tinyllm_actors.conversation.writer import Writer
     from tinyllm_actors.llm import Completion, UserMessage
     from tinyllm_actors.llm.messages import ContentPart
     from tinyllm_actors.tool import ApprovalRequest, ToolOutcome, ToolRequest
 
-__all__ = ["Recorder", "resumption_of"]
+__all__ = ["APPROVALS", "OUR_TIMERS", "Recorder", "resumption_of"]
+
+OUR_TIMERS: Final = "tinyllm_actors:"
+"""What the names of timers begin with that no user has set."""
+
+APPROVALS: Final = OUR_TIMERS + "approvals"
+"""The timer that wakes a conversation whose questions to people expire."""
 
 
 class Recorder(RunJournal):
@@ -37,15 +46,39 @@ class Recorder(RunJournal):
     Args:
         writer: of the conversation.
         unheard: takes what a run did not hear any more.
+        live: is told when all that may be done is to wait for a person.
+        table: what it is in.
 
     Attributes:
         turn_id: which turn.
     """
 
-    def __init__(self, writer: Writer, unheard: Callable[[str | list[ContentPart]], None]) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        unheard: Callable[[str | list[ContentPart]], None],
+        live: Live,
+        table: LiveTable,
+    ) -> None:
         self._writer = writer
         self._unheard = unheard
+        self._live = live
+        self._table = table
+        self._asked: set[str] = set()
+        self._open: set[str] = set()
         self.turn_id = ""
+
+    def begin(self, turn_id: str, turn: OpenTurn | None) -> None:
+        """Record another turn; one that goes on stands where the journal says."""
+        self.turn_id = turn_id
+        self._asked = set() if turn is None else set(turn.asked)
+        self._open = set() if turn is None else set(turn.open)
+        self._mark()
+
+    def _mark(self) -> None:
+        self._live.parked = bool(self._asked) and not self._open
+        if self._live.parked:
+            self._table.changed()
 
     def idempotency_key(self, step: int, call_id: str) -> str:
         """Return a digest: what it is made of may name a person, and it goes to services outside."""
@@ -56,18 +89,33 @@ class Recorder(RunJournal):
         self, completion: Completion, intents: Sequence[ToolRequest], asked: Sequence[ApprovalRequest]
     ) -> None:
         """Record an answer with what is about to be done about it, in one transaction."""
-        await self._writer.write(
-            ModelAnswered(completion=completion), *map(_intent, intents), *(_question(request) for request in asked)
-        )
+        entries: list[Entry] = [*map(_intent, intents), *map(_question, asked)]
+        expires = [request.expires_at for request in asked if request.expires_at is not None]
+        if expires:
+            entries.append(TimerSet(timer_id=APPROVALS, due=min(expires)))
+        await self._writer.write(ModelAnswered(completion=completion), *entries, *self.timer_over(bool(expires)))
+        self._open = {request.call_id for request in intents}
+        self._asked = {request.call_id for request in asked}
+        if expires:
+            self._table.alarms.wake(min(expires))
+        self._mark()
+
+    def timer_over(self, wanted: bool = False) -> list[Entry]:
+        """Return what takes the timer of questions back, if one is set and not wanted."""
+        return [] if wanted or APPROVALS not in self._writer.state.timers else [TimerFired(timer_id=APPROVALS)]
 
     async def intended(self, requests: Sequence[ToolRequest]) -> None:
         """Record calls that are about to run."""
         if requests:
+            self._open.update(request.call_id for request in requests)
+            self._mark()
             await self._writer.write(*map(_intent, requests))
 
     async def happened(self, outcomes: Sequence[ToolOutcome]) -> None:
         """Record the ends of calls."""
         await self._writer.write(*map(_result, outcomes))
+        self._open.difference_update(outcome.call_id for outcome in outcomes)
+        self._mark()
 
     async def decided(self, call_id: str, decision: Decision) -> None:
         """Record a decision."""
@@ -79,6 +127,8 @@ class Recorder(RunJournal):
                 arguments=decision.arguments,
             )
         )
+        self._asked.discard(call_id)
+        self._mark()
 
     async def heard(self, message: UserMessage) -> None:
         """Record what the user said meanwhile."""
@@ -154,4 +204,5 @@ def resumption_of(turn: OpenTurn, branch: Sequence[TreeEntry]) -> Resumption:
             )
             for call_id, made in turn.decided.items()
         },
+        expires={call_id: asked.expires_at for call_id, asked in turn.asked.items()},
     )

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
+import anyio.lowlevel
 
 from tinyllm_actors.conversation import wishes
 from tinyllm_actors.conversation.entries import TurnStarted, new_entry_id
 from tinyllm_actors.conversation.fork import fork
 from tinyllm_actors.conversation.reading import ConversationStream
-from tinyllm_actors.errors import ActorError, ActorFailed, ActorStopped, AskTimeout, Fenced, StoreError, TinyLLMError
+from tinyllm_actors.conversation.recorder import OUR_TIMERS
+from tinyllm_actors.conversation.records import check_key
+from tinyllm_actors.errors import (
+    ActorFailed,
+    ActorStopped,
+    AskTimeout,
+    Fenced,
+    LinkedActorFailed,
+    TinyLLMError,
+)
 from tinyllm_actors.function import failure
 from tinyllm_actors.kernel import ActorRef
 
@@ -40,7 +51,11 @@ class Conversations(ActorRef):
     __slots__ = ()
 
     def __getitem__(self, key: str) -> Conversation:
-        """Return the way to a conversation; it need not exist, and nothing is started by this."""
+        """Return the way to a conversation; it need not exist, and nothing is started by this.
+
+        Raises:
+            ValueError: the key is empty, too long (512 characters), or not one that every store can hold.
+        """
         return Conversation(self, key)
 
     @property
@@ -90,9 +105,11 @@ class Conversation:
     __slots__ = ("_chats", "_timeout", "key")
 
     def __init__(self, chats: Conversations, key: str, timeout: float | None = None) -> None:
+        if not key:
+            raise ValueError("a conversation has a key that is not empty, such as 'user-42'")
         self._chats = chats
         self._timeout = timeout
-        self.key = key
+        self.key = check_key(key)
 
     def __repr__(self) -> str:
         return f"<Conversation {self.key!r}>"
@@ -267,12 +284,14 @@ class Conversation:
             timer_id: the name of the timer; one of the same name is moved.
 
         Raises:
-            ValueError: not exactly one of `after` and `at` is given, or a number is negative.
+            ValueError: not exactly one of `after` and `at` is given, a number is negative, or the name is not free.
         """
         if (after is None) == (at is None) or (after or 0) < 0 or (every is not None and every <= 0):
             raise ValueError(f"need one of after >= 0 and at, and every > 0, got {after!r}, {at!r} and {every!r}")
         due = time.time() + after if after is not None else cast("float", at)
         timer_id = timer_id or new_entry_id()
+        if timer_id.startswith(OUR_TIMERS):
+            raise ValueError(f"names that begin with {OUR_TIMERS!r} are not free, got {timer_id!r}")
         await self.wish(wishes.Remind(timer_id, due, content, every))
         return timer_id
 
@@ -309,29 +328,23 @@ class Conversation:
             StoreError: the store failed.
             TinyLLMError: what the actor answers.
         """
-        attempt = 0
-        while True:
+        for attempt in itertools.count():
             ref = self._chats.table.ref_of(self.key)
             try:
                 if ref is None:
                     ref = cast("ActorRef", await self._chats.ask(wishes.Locate(self.key), timeout=None))
                 return await ref.ask(message, timeout=None)
-            except ActorStopped as error:
+            except ActorStopped:
                 if not self._chats.alive or attempt >= ATTEMPTS:
                     raise
-                gone: ActorError = error
             except ActorFailed as error:
-                cause = _told(error)
-                passing = error.path != self._chats.path and isinstance(cause, Fenced)
+                passing = error.path != self._chats.path and isinstance(error.cause, Fenced | LinkedActorFailed)
                 if not passing or attempt >= ATTEMPTS:
-                    raise cause from error
-                gone = error
-            attempt += 1
-            del gone
+                    raise _told(error) from error
             await anyio.lowlevel.checkpoint()
 
 
 def _told(error: ActorFailed) -> BaseException:
     """Return what an actor answered by failing, rather than that it did."""
     cause = error.cause
-    return cause if isinstance(cause, TinyLLMError | StoreError) else error
+    return cause if isinstance(cause, TinyLLMError) else error

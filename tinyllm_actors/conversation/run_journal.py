@@ -74,6 +74,7 @@ class Resumption:
         tool_calls: how many calls have results.
         intents: the idempotency keys of calls that were about to run and have no result, by call id.
         decisions: what was decided of calls that have no result, by call id.
+        expires: until when questions to people that nobody has answered are open, by call id; None for ever.
     """
 
     said: Sequence[Message]
@@ -81,3 +82,4 @@ class Resumption:
     tool_calls: int = 0
     intents: Mapping[str, str] = field(default_factory=dict[str, str])
     decisions: Mapping[str, Decision] = field(default_factory=dict[str, "Decision"])
+    expires: Mapping[str, float | None] = field(default_factory=dict[str, float | None])

@@ -152,8 +152,15 @@ class ConversationStore(abc.ABC):
         """
 
     @abc.abstractmethod
-    async def list(self, prefix: str = "", *, after: str = "", limit: int = 100) -> list[Summary]:
-        """Return up to `limit` conversations whose keys begin with `prefix` and are greater than `after`, by key."""
+    async def list(self, prefix: str = "", *, after: str = "", limit: int = 100, held: bool = False) -> list[Summary]:
+        """Return up to `limit` conversations whose keys begin with `prefix` and are greater than `after`, by key.
+
+        Args:
+            prefix: with what keys begin.
+            after: the last key of the page before.
+            limit: how many.
+            held: only those that somebody holds; it costs as much as there are of those, however many others there are.
+        """
 
     @abc.abstractmethod
     async def due_timers(self, before: float, *, limit: int = 1000) -> list[DueTimer]:

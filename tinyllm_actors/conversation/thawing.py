@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.conversation.records import Grant, Loaded
     from tinyllm_actors.conversation.store import ConversationStore
 
-__all__ = ["Thawed", "state_of", "thaw"]
+__all__ = ["Thawed", "state_of", "thaw", "thaw_claimed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,17 @@ async def thaw(store: ConversationStore, key: str, owner: str) -> Thawed:
         StoreError: the store failed; nothing is claimed, or what is claimed was not used.
     """
     [grant] = await store.claim([key], owner)
+    return await thaw_claimed(store, grant)
+
+
+async def thaw_claimed(store: ConversationStore, grant: Grant) -> Thawed:
+    """Return what the journal of a conversation that was claimed just now says; otherwise as `thaw`.
+
+    Raises:
+        CorruptJournal: the journal is damaged before its end, so it is not used at all.
+        StoreError: the store failed; nothing is claimed, or what is claimed was not used.
+    """
+    key = grant.key
     if grant.last == 0:
         return Thawed(grant, ConversationState())
     loaded = await store.load(key)

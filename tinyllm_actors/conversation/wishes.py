@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tinyllm_actors.llm.messages import ContentPart
@@ -15,9 +15,7 @@ __all__ = [
     "Compact",
     "Decide",
     "Delete",
-    "Drop",
     "Edit",
-    "Evict",
     "Find",
     "Finish",
     "Fire",
@@ -26,14 +24,14 @@ __all__ = [
     "GetReport",
     "GetTimers",
     "Inject",
+    "Leave",
     "ListQuarantined",
     "Locate",
+    "Overdue",
     "Reactivate",
-    "Recover",
     "Release",
     "Remind",
     "Send",
-    "Wake",
 ]
 
 # --- to one conversation ----------------------------------------------------------------------------
@@ -157,8 +155,8 @@ class GetReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
-    """Break off whatever is in progress: the conversation is about to be deleted."""
+class Leave:
+    """Leave the memory, if there is nothing to do and nobody waits. Answers whether it does."""
 
 
 # --- to the set of all -------------------------------------------------------------------------------
@@ -172,8 +170,8 @@ class Locate:
 
 
 @dataclass(frozen=True, slots=True)
-class Evict:
-    """Stop the conversation's actor, if it is idle."""
+class Overdue:
+    """The conversation has been starting for too long: tell those who wait for it, and let it go on."""
 
     key: str
 
@@ -202,15 +200,3 @@ class Delete:
 @dataclass(frozen=True, slots=True)
 class ListQuarantined:
     """Answers with the quarantined conversations."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recover:
-    """Let the open turns of conversations go on that were in memory when an earlier process ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wake:
-    """Look for timers that are due; `due` is when a new one is."""
-
-    due: Any = None

@@ -6,11 +6,12 @@ import random
 from typing import TYPE_CHECKING, Final
 
 import anyio
+import anyio.lowlevel
 import msgspec
 import structlog
 
 from tinyllm_actors.conversation.entries import HeadMoved, TreeEntry
-from tinyllm_actors.errors import StoreError
+from tinyllm_actors.errors import EntryRejected, OutcomeUnknown, StoreError
 from tinyllm_actors.kernel import Backoff
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from tinyllm_actors.conversation.state import ConversationState
 
 __all__ = ["Writer", "chained"]
+
+MIN_WAIT: Final = 1.0
+"""Seconds that a store gets for one attempt, however little patience is left."""
 
 _TREE: Final = frozenset(TreeEntry.__args__)
 
@@ -68,8 +72,8 @@ class Writer:
         """Store entries behind the head, take them in, and return them as they were stored.
 
         Raises:
+            EntryRejected: they cannot be stored as they are; nothing was, and the conversation goes on.
             StoreError: they could not be stored, or it is not known; also each time after that.
-            EntryRejected: they make no sense where the conversation is; nothing was stored.
         """
         found: list[Entry] = []
         with anyio.CancelScope(shield=True):  # bounded by the patience and the store's own time-outs
@@ -80,6 +84,8 @@ class Writer:
                 self.state.check(found)
                 try:
                     await self._store(found)
+                except EntryRejected:
+                    raise
                 except StoreError as error:
                     self.error = error
                     raise
@@ -94,8 +100,13 @@ class Writer:
         attempt = 0
         while True:
             try:
-                await self._journal.append(self.grant, entries)
-                return
+                # Shielded as the caller is; a store that hangs must not hold the conversation for ever.
+                with anyio.move_on_after(max(0.0, until - anyio.current_time()) + MIN_WAIT, shield=True):
+                    await self._journal.append(self.grant, entries)
+                    return
+                raise OutcomeUnknown(
+                    f"the store has not answered for {self._patience:g} s", keys=(self.grant.key,)
+                ) from None
             except StoreError as error:
                 wait = self._backoff.delay(attempt, random.random())
                 if not error.retryable or anyio.current_time() + wait > until:

@@ -160,11 +160,11 @@ async def page(connection: Connection, key: str, after: int | None, before: int 
     return found if after is not None else found[::-1]
 
 
-async def list_keys(connection: Connection, prefix: str, after: str, limit: int) -> list[Summary]:
+async def list_keys(connection: Connection, prefix: str, after: str, limit: int, held: bool) -> list[Summary]:
     """Return some conversations, by key."""
     rows = await connection.fetch(
         "SELECT key, owner, epoch, last, snapshot, updated FROM tinyllm_actors_conversations"
-        " WHERE key >= $1 AND key > $2 AND key <= $3 ORDER BY key LIMIT $4",
+        f" WHERE key >= $1 AND key > $2 AND key <= $3{' AND owner IS NOT NULL' if held else ''} ORDER BY key LIMIT $4",
         prefix,
         after,
         prefix + _ABOVE_ALL,

@@ -166,10 +166,10 @@ class PostgresStore(ConversationStore):
         work = partial(statements.page, key=check_key(key), after=after, before=before, limit=limit)
         return unbroken(await self._run(work, writes=False))
 
-    async def list(self, prefix: str = "", *, after: str = "", limit: int = 100) -> list[Summary]:
+    async def list(self, prefix: str = "", *, after: str = "", limit: int = 100, held: bool = False) -> list[Summary]:
         """Return some conversations."""
         check_page(None, None, limit)
-        work = partial(statements.list_keys, prefix=check_key(prefix), after=check_key(after), limit=limit)
+        work = partial(statements.list_keys, prefix=check_key(prefix), after=check_key(after), limit=limit, held=held)
         return await self._run(work, writes=False)
 
     async def due_timers(self, before: float, *, limit: int = 1000) -> list[DueTimer]:

@@ -48,6 +48,10 @@ MIGRATIONS: Final = (
     CREATE TABLE tinyllm_actors_epochs (last INTEGER NOT NULL);
     INSERT INTO tinyllm_actors_epochs VALUES (0);
     """,
+    # Those that somebody holds are few, and are looked for at each start.
+    """
+    CREATE INDEX tinyllm_actors_conversations_held ON tinyllm_actors_conversations (key) WHERE owner IS NOT NULL
+    """,
 )
 """Each leads from one version to the next; they may be added to, never changed."""
 

@@ -175,11 +175,13 @@ def page(database: sqlite3.Connection, key: str, after: int | None, before: int 
     return found if after is not None else found[::-1]
 
 
-def list_keys(database: sqlite3.Connection, prefix: str, after: str, limit: int) -> list[Summary]:
+def list_keys(database: sqlite3.Connection, prefix: str, after: str, limit: int, held: bool) -> list[Summary]:
     """Return some conversations, by key."""
+    # SQLite would rather go through all keys, as it does not know how few are held.
+    index, only = ("INDEXED BY tinyllm_actors_conversations_held", " AND owner IS NOT NULL") if held else ("", "")
     rows = database.execute(
-        "SELECT key, owner, epoch, last, snapshot, updated FROM tinyllm_actors_conversations"
-        " WHERE key >= ? AND key > ? AND key <= ? ORDER BY key LIMIT ?",
+        f"SELECT key, owner, epoch, last, snapshot, updated FROM tinyllm_actors_conversations {index}"
+        f" WHERE key >= ? AND key > ? AND key <= ?{only} ORDER BY key LIMIT ?",
         (prefix, after, prefix + _ABOVE_ALL, limit),
     )
     return [Summary(*values) for values in rows]

@@ -130,11 +130,11 @@ class SQLiteStore(ConversationStore):
         )
         return unbroken(found)
 
-    async def list(self, prefix: str = "", *, after: str = "", limit: int = 100) -> list[Summary]:
+    async def list(self, prefix: str = "", *, after: str = "", limit: int = 100, held: bool = False) -> list[Summary]:
         """Return some conversations."""
         check_page(None, None, limit)
         return await self._file().read(
-            partial(statements.list_keys, prefix=check_key(prefix), after=check_key(after), limit=limit)
+            partial(statements.list_keys, prefix=check_key(prefix), after=check_key(after), limit=limit, held=held)
         )
 
     async def due_timers(self, before: float, *, limit: int = 1000) -> list[DueTimer]:

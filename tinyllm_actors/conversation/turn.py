@@ -1,0 +1,68 @@
+"""A turn that waits or is in progress, and what a conversation's actor tells itself about turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tinyllm_actors.conversation.branch import OpenTurn
+    from tinyllm_actors.conversation.entries import Entry
+    from tinyllm_actors.conversation.run_journal import Resumption
+    from tinyllm_actors.conversation.turn_log import TurnLog
+    from tinyllm_actors.conversation.wishes import Cancel
+    from tinyllm_actors.llm.messages import ContentPart
+
+__all__ = ["CallOff", "Ended", "Idle", "Turn", "Unheard"]
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """A turn that waits or is in progress.
+
+    Attributes:
+        log: what readers see of it.
+        content: what the user says.
+        name: who of several users.
+        first: what is written before its message.
+        resumption: where its run goes on, if it had begun before.
+        open: what the journal says of it then.
+        cancelled: why it is to end, if it is.
+        begun: whether its message is in the journal.
+    """
+
+    log: TurnLog
+    content: str | list[ContentPart]
+    name: str | None = None
+    first: list[Entry] = field(default_factory=list["Entry"])
+    resumption: Resumption | None = None
+    open: OpenTurn | None = None
+    cancelled: str | None = None
+    begun: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A turn has ended."""
+
+    turn: Turn
+
+
+@dataclass(frozen=True, slots=True)
+class CallOff:
+    """Try again to reach the run of a turn that is to end."""
+
+    turn: Turn
+    wish: Cancel
+
+
+@dataclass(frozen=True, slots=True)
+class Unheard:
+    """What the user said, and a run that was about to end did not hear."""
+
+    content: str | list[ContentPart]
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing has come for a while."""
