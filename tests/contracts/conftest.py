@@ -162,9 +162,30 @@ class VectorsInFile:
         return SQLiteVectorStore(self._path)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+class VectorsInServer:
+    """A PostgreSQL database."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+
+    def store(self) -> VectorStore:
+        from tinyllm_actors.integrations.postgres.vectors import PostgresVectorStore
+
+        return PostgresVectorStore(self._uri)
+
+    async def empty(self) -> None:
+        async with self.store() as store:
+            for collection in await store.list():
+                await store.drop(collection.name)
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 async def vectors(request: pytest.FixtureRequest, tmp_path: Path) -> VectorPlace:
     """Return an empty place for vectors of each kind."""
     if request.param == "memory":
         return VectorsInMemory()
-    return VectorsInFile(tmp_path / "vectors.db")
+    if request.param == "sqlite":
+        return VectorsInFile(tmp_path / "vectors.db")
+    server = VectorsInServer(request.getfixturevalue("postgres_uri"))
+    await server.empty()
+    return server

@@ -253,13 +253,13 @@ async def test_rows_of_one_collection_are_not_in_another(store: VectorStore) -> 
     """The same ids and texts live in two collections, and one is searched, changed and dropped without the other."""
     for name in ("c", "d"):
         await store.create(name, dimensions=2)
-        await store.upsert(name, [Row("same", [1, 0], {"in": name}, id="same")])
+        await store.upsert(name, [Row("twin", [1, 0], {"in": name}, id="same")])
     assert await store.delete("d", ids=["same"]) == 1
     assert [hit.metadata for hit in await store.search("c", [1, 0])] == [{"in": "c"}]
     assert await store.search("d", [1, 0]) == []
-    assert await store.search_text("d", "same") == []
+    assert await store.search_text("d", "twin") == []
     await store.drop("d")
-    assert [hit.metadata for hit in await store.search_text("c", "same")] == [{"in": "c"}]
+    assert [hit.metadata for hit in await store.search_text("c", "twin")] == [{"in": "c"}]
 
 
 # --- search ---------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
 __all__ = ["Connection"]
@@ -31,4 +32,16 @@ class Connection(Protocol):
 
     async def fetchval(self, query: str, *args: object, timeout: float | None = None) -> Any:
         """Return the first value of the first row, or None."""
+        ...
+
+    async def copy_to_table(
+        self,
+        table_name: str,
+        *,
+        source: AsyncIterator[bytes],
+        schema_name: str,
+        format: str,
+        timeout: float | None = None,
+    ) -> str:
+        """Send what `COPY … FROM STDIN` reads, and return the tag."""
         ...

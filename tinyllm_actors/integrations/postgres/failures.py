@@ -34,6 +34,7 @@ _STATES: Final = {
     "57P03": Meaning.ABSENT,  # starting up
     "57P05": Meaning.CUT,  # idle session
     "53300": Meaning.ABSENT,  # too many connections
+    "23505": Meaning.CONTENDED,  # another session stored the same in between
     "40001": Meaning.CONTENDED,
     "40P01": Meaning.CONTENDED,  # deadlock
     "55P03": Meaning.CONTENDED,  # lock time-out

@@ -16,7 +16,7 @@ from tinyllm_actors.errors import OutcomeUnknown
 from tinyllm_actors.integrations.postgres.failures import Meaning, meaning_of, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from tinyllm_actors.integrations.postgres.connection import Connection
 
@@ -56,13 +56,22 @@ class Connections:
         name: of the store, for errors.
         max_connections: at most so many.
         retry_for: seconds to go on trying while the server is away.
+        settings: of each session, beside those that every store has.
     """
 
-    def __init__(self, dsn: str, name: str, max_connections: int, retry_for: float) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        name: str,
+        max_connections: int,
+        retry_for: float,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self._dsn = dsn
         self._name = name
         self._max_connections = max_connections
         self._retry_for = retry_for
+        self._settings = dict(settings or {})
         self._pool: Any = None  # asyncpg has few types
         self._closing = False
 
@@ -82,6 +91,7 @@ class Connections:
                 "application_name": "tinyllm_actors",
                 "lock_timeout": f"{LOCK_TIMEOUT * 1000:.0f}ms",
                 "idle_in_transaction_session_timeout": "60s",
+                **self._settings,
             },
         )
 
@@ -121,7 +131,7 @@ class Connections:
                     if unknown is not None:
                         raise OutcomeUnknown(
                             f"the connection to {self._name!r} broke ({type(unknown).__name__}: {unknown}), and trying"
-                            " again failed; append the same entries again, those that are stored are recognised"
+                            " again failed; send the same again, what is stored already is recognised"
                         ) from error
                     raise translated(error, self._name, meaning) from error
             await anyio.sleep(delay * random.uniform(0.5, 1.0))

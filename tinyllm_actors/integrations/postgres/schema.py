@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from tinyllm_actors.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tinyllm_actors.integrations.postgres.connection import Connection
 
 __all__ = ["MIGRATIONS", "migrate"]
@@ -127,20 +129,31 @@ MIGRATIONS: Final = (
 _LOCK: Final = 7_316_594_820_165_331
 
 
-async def migrate(connection: Connection, name: str) -> None:
+async def migrate(
+    connection: Connection,
+    name: str,
+    migrations: Sequence[str] = MIGRATIONS,
+    versions: str = "tinyllm_actors_schema",
+) -> None:
     """Bring the tables to the newest version; processes that start together do it one after the other.
+
+    Args:
+        connection: to the database.
+        name: of the store, for errors.
+        migrations: scripts that each lead from one version to the next.
+        versions: the table that says which one this is.
 
     Raises:
         ConfigurationError: they have a newer version than this library knows.
     """
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-        await connection.execute("CREATE TABLE IF NOT EXISTS tinyllm_actors_schema (version integer NOT NULL)")
-        version: int = await connection.fetchval("SELECT coalesce(max(version), 0) FROM tinyllm_actors_schema")
-        if version > len(MIGRATIONS):
+        await connection.execute(f"CREATE TABLE IF NOT EXISTS {versions} (version integer NOT NULL)")
+        version: int = await connection.fetchval(f"SELECT coalesce(max(version), 0) FROM {versions}")
+        if version > len(migrations):
             raise ConfigurationError(
-                f"the tables of {name!r} have version {version}, this library knows {len(MIGRATIONS)}; upgrade it"
+                f"the tables of {name!r} have version {version}, this library knows {len(migrations)}; upgrade it"
             )
-        for number, script in enumerate(MIGRATIONS[version:], version + 1):
+        for number, script in enumerate(migrations[version:], version + 1):
             await connection.execute(script)
-            await connection.execute("INSERT INTO tinyllm_actors_schema VALUES ($1)", number)
+            await connection.execute(f"INSERT INTO {versions} VALUES ($1)", number)

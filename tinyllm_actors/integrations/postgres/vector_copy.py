@@ -1,0 +1,71 @@
+"""Rows as PostgreSQL's binary COPY reads them: made in a thread, and sent as they are."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from tinyllm_actors.errors import VectorRejected
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tinyllm_actors.retrieval.rows import Sealed
+
+__all__ = ["check_half", "encoded"]
+
+_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_TRAILER: Final = b"\xff\xff"
+_COUNT: Final = Struct(">h").pack(5)
+_LENGTH: Final = Struct(">i").pack
+_DIMENSIONS: Final = Struct(">Hh").pack
+_BLOCK: Final = 256 * 1024
+_JSONB: Final = b"\x01"
+
+LARGEST_HALF: Final = 65_504.0
+LEAST_HALF: Final = 6e-8
+
+
+def check_half(vector: array[float], what: str, *, direction: bool) -> None:
+    """Check that a vector can be kept with half precision.
+
+    Raises:
+        VectorRejected: it holds numbers that are too large, or, where it needs a direction, only ones too small.
+    """
+    largest = max(max(vector), -min(vector))
+    if largest > LARGEST_HALF or (direction and largest < LEAST_HALF):
+        raise VectorRejected(
+            f"{what} holds a number of size {largest!r}; half precision keeps {LEAST_HALF:g} to {LARGEST_HALF:g}"
+        )
+
+
+def encoded(rows: Sequence[Sealed]) -> list[bytes]:
+    """Return blocks of some 256 KB: id, digest, metadata, vector and text of each row."""
+    blocks: list[bytes] = []
+    parts = [_HEADER]
+    size = 0
+    for row in rows:
+        numbers = row.vector
+        if sys.byteorder == "little":
+            numbers = array("f", numbers)
+            numbers.byteswap()
+        fields = (
+            row.id.encode(),
+            row.digest,
+            _JSONB + row.metadata,
+            _DIMENSIONS(len(numbers), 0) + numbers.tobytes(),
+            row.text.encode(),
+        )
+        parts.append(_COUNT)
+        for field in fields:
+            parts.append(_LENGTH(len(field)))
+            parts.append(field)
+            size += len(field)
+        if size > _BLOCK:
+            blocks.append(b"".join(parts))
+            parts, size = [], 0
+    parts.append(_TRAILER)
+    blocks.append(b"".join(parts))
+    return blocks
