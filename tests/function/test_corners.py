@@ -20,6 +20,7 @@ from tinyllm_actors.function.compose.outlet import Outlet
 from tinyllm_actors.function.compose.race import _Heat  # pyright: ignore[reportPrivateUsage]
 from tinyllm_actors.function.compose.sqlite_store import SQLiteStore
 from tinyllm_actors.function.pulling import PullingIterator
+from tinyllm_actors.function.result import failure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -308,3 +309,15 @@ async def test_a_function_may_have_an_argument_called_message() -> None:
             yield message
 
     assert await collect(Echo, message="hello") == [{"status": "success", "output": "hello"}]
+
+
+def test_the_message_of_a_failure_is_bounded_and_shows_no_half_of_a_secret() -> None:
+    """A peer's text of any length is cut with a note of its length, and what is cut was redacted first."""
+    key = "sk-" + "a1" * 300
+    for before in range(9_300, 10_010, 53):
+        message = failure(ValueError("x" * (before - 1) + " " + key + " y" * 50_000), state="RUNNING")["message"]
+        assert "sk-" not in message
+        assert message.endswith(f"… ({before + len(key) + 100_000} characters)")
+        assert len(message) < 10_100
+    exact = failure(ValueError("z" * 10_000), state="RUNNING")["message"]
+    assert exact == "z" * 10_000

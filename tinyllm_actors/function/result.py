@@ -26,6 +26,11 @@ __all__ = ["ErrorInfo", "Failure", "FieldError", "Result", "Success", "failure",
 
 MAX_VALUE_CHARS = 200
 
+MAX_MESSAGE_CHARS = 10_000
+"""How much of an exception's text a failure shows: a peer may say anything of any length."""
+
+LONGEST_SECRET = 1_000
+
 
 class FieldError(TypedDict):
     """One thing that did not validate.
@@ -116,7 +121,15 @@ def failure(error: BaseException, *, state: str, partial: Any = None) -> Failure
         info["partial"] = partial
     if getattr(cause, "output_started", False):
         info["output_started"] = True
-    return {"status": "error", "message": redact(message), "error": info}
+    return {"status": "error", "message": _bounded(message), "error": info}
+
+
+def _bounded(message: str) -> str:
+    """Return the message redacted, and cut if it is too long; not through a secret, half of which looks like none."""
+    if len(message) <= MAX_MESSAGE_CHARS:
+        return redact(message)
+    shown = redact(message[: MAX_MESSAGE_CHARS + LONGEST_SECRET])[:-LONGEST_SECRET]
+    return f"{shown[:MAX_MESSAGE_CHARS]}… ({len(message)} characters)"
 
 
 def _is_validation_error(error: BaseException) -> TypeGuard[ValidationError]:
