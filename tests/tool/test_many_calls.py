@@ -131,36 +131,6 @@ async def test_an_observer_is_told_at_once() -> None:
     assert len(told) == 4
 
 
-async def test_a_cancelled_turn_leaves_the_others_their_turn() -> None:
-    """Whoever is cancelled while it waits to tell, or just as its turn comes, does not keep the turn."""
-    gate, told = anyio.Event(), list[object]()
-
-    async def emit(event: object) -> None:
-        if event == "first":
-            await gate.wait()
-        told.append(event)
-
-    teller = Teller(emit)
-    waiting, handed = anyio.CancelScope(), anyio.CancelScope()
-
-    async def tell(event: object, scope: anyio.CancelScope) -> None:
-        with scope:
-            await teller.tell(event)
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(tell, "first", anyio.CancelScope())
-        await anyio.wait_all_tasks_blocked()
-        for event, scope in [("waiting", waiting), ("handed", handed), ("last", anyio.CancelScope())]:
-            group.start_soon(tell, event, scope)
-            await anyio.wait_all_tasks_blocked()
-        waiting.cancel()
-        await anyio.wait_all_tasks_blocked()
-        handed.cancel()
-        gate.set()
-    await teller.tell("after")
-    assert [event for event in told if event != "handed"] == ["first", "last", "after"]
-
-
 async def test_a_cancelled_call_reports_no_more() -> None:
     """What waits to be told of a call is forgotten with it, for a stream and for an observer."""
     seen: list[object] = []

@@ -1,7 +1,8 @@
 """Streams: a bounded channel from the handler that yields to the one consumer that reads.
 
 The producer runs ahead until `buffer` items wait, then parks; the consumer wakes it when half of them are read, so
-that both sides work in batches. The consumer owns the lifetime: leaving the block cancels the producer.
+that both sides work in batches. The consumer owns the lifetime: leaving the block cancels the producer. Tasks of one
+producer may emit side by side: while one of them waits for room, the others stand in line behind it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ CLEANUP_SECONDS = 5.0
 class StreamAsk(Ask):
     """The envelope of a stream: its answer is the end of the stream, its items go through the channel."""
 
-    __slots__ = ("buffer", "capacity", "reader_slot", "writer_slot")
+    __slots__ = ("_line", "buffer", "capacity", "reader_slot", "writer_slot")
 
     kind = Kind.STREAM
 
@@ -42,16 +43,45 @@ class StreamAsk(Ask):
         self.capacity = max(1, capacity)
         self.buffer: deque[Any] = deque()
         self.reader_slot: Slot | None = None
-        self.writer_slot: Slot | None = None
+        self.writer_slot: Slot | None = None  # of who waits for room, or did so until it was cancelled
+        self._line: deque[Slot] | None = None  # of those behind it; None if nobody waits
 
     async def emit(self, item: object) -> None:
-        """Hand an item to the reader; waits while `capacity` items are unread."""
+        """Hand an item to the reader; waits while `capacity` items are unread. Several tasks may do so at once."""
+        if self.writer_slot is not None or self._line is not None:
+            await self._wait_in_line()
         self.buffer.append(item)
         if self.reader_slot is not None:
             self.reader_slot.set()
             self.reader_slot = None
         if len(self.buffer) >= self.capacity:
-            await self.wait_for_reader()
+            await self._wait_in_line()
+
+    async def _wait_in_line(self) -> None:
+        """Wait until there is room, first come first served."""
+        if self._line is None:
+            self._line = deque()
+        else:
+            self._line.append(turn := self.receiver.system.backend.new_slot())
+            try:
+                await turn
+            except BaseException:
+                if turn in self._line:
+                    self._line.remove(turn)
+                else:
+                    self._next_in_line()
+                raise
+        try:
+            if len(self.buffer) >= self.capacity:
+                await self.wait_for_reader()
+        finally:
+            self._next_in_line()
+
+    def _next_in_line(self) -> None:
+        if self._line:
+            self._line.popleft().set()
+        else:
+            self._line = None
 
     async def wait_for_reader(self) -> None:
         """Wait until there is room in the channel."""
@@ -148,6 +178,10 @@ class StreamReader(Generic[T]):
         """Return what was produced and not read, and take it out; never waits."""
         items = list(self._buffer)
         self._buffer.clear()
+        ask = self._ask
+        if ask.writer_slot is not None:
+            ask.writer_slot.set()
+            ask.writer_slot = None
         return items
 
     async def _wait(self) -> bool:

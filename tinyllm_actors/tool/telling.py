@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-import anyio
-
 from tinyllm_actors.tool.outcome import ToolProgress
 
 if TYPE_CHECKING:
@@ -22,47 +20,20 @@ MAX_PENDING_REPORTS: Final = 16
 
 
 class Teller:
-    """Hands events to one stream, in order, also when calls that run side by side have something to say at once.
+    """Hands events to one stream; calls that run side by side may all have something to say at once.
 
     Args:
-        emit: of the stream; it takes one event at a time, and waits for the reader.
+        emit: of the stream; it waits for the reader.
     """
 
-    __slots__ = ("_busy", "_emit", "_waiting")
+    __slots__ = ("tell",)
 
     def __init__(self, emit: Callable[[Any], Awaitable[None]]) -> None:
-        self._emit = emit
-        self._busy = False
-        self._waiting: deque[anyio.Event] = deque()
-
-    async def tell(self, event: object) -> None:
-        """Hand over one event; waits while the reader is too far behind."""
-        # A lock, handed from one to the next, without the check for the owning task that takes half of its time.
-        if self._busy:
-            self._waiting.append(turn := anyio.Event())
-            try:
-                await turn.wait()
-            except BaseException:
-                if turn.is_set():
-                    self._release()
-                else:
-                    self._waiting.remove(turn)
-                raise
-        self._busy = True
-        try:
-            await self._emit(event)
-        finally:
-            self._release()
+        self.tell = emit
 
     def reports(self, context: ActorContext, call: ToolRequest) -> CallReports:
         """Return what takes the reports of one call; the tasks that it needs belong to `context`'s actor."""
         return CallReports(self, context, call)
-
-    def _release(self) -> None:
-        if self._waiting:
-            self._waiting.popleft().set()
-        else:
-            self._busy = False
 
 
 class Observer:
