@@ -12,6 +12,7 @@ TinyLLMError
 │   ├── MessageDiscarded           an overflow policy, a TTL or a cap dropped the message
 │   ├── Unresponsive               it did not stop when cancelled
 │   ├── ForeignCancellation        a library cancelled what its handler awaited
+│   ├── ScopeLeftOpen              it entered a cancel scope or a task group and did not leave it
 │   ├── LinkedActorFailed          an actor that it is linked to failed; `.peer` says which
 │   ├── RestartLimitExceeded       its children failed more often than its supervisor allows
 │   ├── InvalidTransition          its state machine has no such edge
@@ -163,6 +164,7 @@ __all__ = [
     "RestartLimitExceeded",
     "RunCancelled",
     "RunStopped",
+    "ScopeLeftOpen",
     "StartFailed",
     "StepLimitExceeded",
     "StoreBusy",
@@ -319,10 +321,29 @@ class Unresponsive(ActorError):
 
 
 class ForeignCancellation(ActorError):
-    """A library cancelled a future that the handler awaited; nobody asked for the handler to be cancelled."""
+    """A library cancelled a future that the handler awaited; nobody asked for the handler to be cancelled.
+
+    A handler that raises `GeneratorExit`, with which Python closes coroutines, has failed in this way too.
+    """
 
     def __init__(self, path: str) -> None:
         super().__init__(path, f"what the handler of {path!r} awaited was cancelled by somebody else")
+
+
+class ScopeLeftOpen(ActorError):
+    """A handler, a hook or a task of the actor ended inside a cancel scope or a task group that it had entered.
+
+    Leave them in the handler that entered them, best with `with`. What shall stay open from one message to the next
+    needs an actor with a task of its own, `ChildOptions(dedicated=True)`, which opens it in `started()` and closes it
+    in `stopped()`.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            path,
+            f"{path!r} entered a cancel scope or a task group and did not leave it; use `with`, or open it in"
+            " `started()` and close it in `stopped()` of an actor with ChildOptions(dedicated=True)",
+        )
 
 
 class LinkedActorFailed(ActorError):

@@ -60,7 +60,9 @@ Supervision
     on its own time: a thread, and on trio also a handler inside a shield; they delay the end of the event loop, not
     that of the parent.
 16. When a library cancels something that a handler awaits, though nobody asked for the handler to be cancelled, that
-    is a failure of this message, `ForeignCancellation`, and reaches no sibling.
+    is a failure of this message, `ForeignCancellation`, and reaches no sibling. So is a `GeneratorExit` that a handler
+    raises; and a handler that ends inside a scope or a task group that it has entered fails with `ScopeLeftOpen`,
+    after that was cancelled and closed for it. (A plain `def receive` that its asker runs must not enter one at all.)
 
 State machines
 
@@ -77,7 +79,8 @@ Time and names
 Streams
 
 21. A stream belongs to the message that opened it. The producer is at most `buffer` items ahead, and is cancelled
-    when the reader leaves the block. Its failure is raised where the reader is, after what came before it.
+    when the reader leaves the block. Its failure is raised where the reader is, after what came before it. Tasks of
+    the producer may emit side by side; while one waits for room the others stand in line.
 
 # Cost
 

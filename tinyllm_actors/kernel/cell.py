@@ -238,6 +238,13 @@ class Cell:
             with suppress(Exception):
                 on_discard(envelope.message, reason)
 
+    def let_go(self, envelope: Envelope) -> None:
+        """Forget a message that was handled; what its handler waited for may hold the envelope for longer."""
+        envelope.context = None
+        extra = self.extra
+        if extra is None or not (extra.postponed or extra.deferred):  # else it may come back
+            envelope.message = None
+
     def withdraw(self, ask: Ask) -> None:
         """An asker left: cancel the handler if it works on that ask; a queued one is skipped when its turn comes."""
         worker = self.worker

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from tinyllm_actors.errors import ActorFailed, ActorStopped, ForeignCancellation
+from tinyllm_actors.errors import ActorFailed, ActorStopped, ForeignCancellation, ScopeLeftOpen
 from tinyllm_actors.kernel.cell import DEDICATED, LEAVING, PAUSED, WAITERS
 from tinyllm_actors.kernel.envelope import Ask, Envelope, Kind
 from tinyllm_actors.kernel.events import Unanswered
-from tinyllm_actors.kernel.failure import settle
+from tinyllm_actors.kernel.failure import meaning, settle
 from tinyllm_actors.kernel.lifecycle import ExitKind, ExitReason
 from tinyllm_actors.kernel.restart import unwrap
 from tinyllm_actors.kernel.scheduler import BATCH, Suspension, Worker, begin, invoke, open_stream, resume
@@ -81,6 +81,8 @@ class Runner:
             patience: in seconds; 0 to cancel at once.
         """
         cell = self._cell
+        if self._ended:
+            return
         self._reason = reason
         if self._worker is not None and self._worker.abandoned:
             self._scope.cancel()  # when its handler gives in, this is all that is left to do
@@ -117,11 +119,13 @@ class Runner:
         broken: BaseException | None = None
         try:
             with self._scope:
+                scopes = self._cell.system.backend.scopes()
                 broken = await self._live()
-        except RuntimeError as error:
-            broken = error  # it left open what it had opened, or closed it inside of another scope
+                if scopes.restore() and broken is None:
+                    broken = ScopeLeftOpen(self._cell.path)
         finally:
             self._ended = True
+            self._reason = None  # a failure holds the frames of this task, and they hold this
             self._announce()
             self._cell.notify_quiet()
         if broken is not None:
@@ -207,6 +211,8 @@ class Runner:
             outcome = context.run(begin, None, hook, *arguments)
             if type(outcome) is Suspension:
                 await resume(outcome, context, worker)
+        except GeneratorExit as error:
+            raise meaning(cell, error, worker)  # noqa: B904 - it has a cause already
         finally:
             self._worker = None
             if cell.worker is worker:
@@ -252,6 +258,7 @@ class Runner:
         failure: BaseException | None = None
         outcome: Any = None
         with worker.scope:
+            scopes = cell.system.backend.scopes()
             try:
                 if envelope.kind == Kind.STREAM:
                     outcome = context.run(begin, envelope, open_stream, actor, envelope)
@@ -263,17 +270,23 @@ class Runner:
                     outcome = await resume(outcome, context, worker)
             except BaseException as error:
                 failure = error
-        self._worker = None
+            if scopes.restore():
+                left_open = ScopeLeftOpen(cell.path)
+                left_open.__cause__, failure = failure, left_open
+        self._worker = worker.envelope = None
         if worker.abandoned:
             return True
         cell.worker = None
         cell.notify_quiet()
         if failure is None:
             envelope.succeed(outcome)
-            envelope.context = None
+            cell.let_go(envelope)
             return True
         cancelled = isinstance(failure, anyio.get_cancelled_exc_class())
         if cancelled and not worker.scope.cancel_called and cancelled_from_outside():
             return False
-        settle(cell, envelope, failure, worker)
+        try:
+            settle(cell, envelope, failure, worker)
+        finally:
+            failure = None  # its traceback holds this frame, and with it the message: nobody must hold it here
         return True

@@ -176,17 +176,24 @@ class Ask(Envelope):
                 yield from future.__await__()
             except BaseException:  # cancellation, or the waiter's coroutine was closed
                 self.give_up(ActorStopped(self.receiver.path, "its asker left", self.message))
+                self._outcome = None
                 raise
             finally:
                 if asker is not None:
                     self.end_wait(asker)
+        # On asyncio a time-out that the handler set holds its context, and so this ask, until it would have been due,
+        # even when it was cancelled: what the ask brought is the asker's from now on.
         if not self._failed:
-            return self._outcome
+            outcome = self._outcome
+            if outcome is not None:
+                self._outcome = None
+                self._failed = True
+            return outcome
         # The failure's traceback holds this frame and those of the handler, which hold this ask. Who takes the failure
         # must be the only one that holds it, or else nothing but the garbage collector would free the actor's object.
         error, self._outcome = self._outcome, None
         try:
-            raise error or RuntimeError("this ask was awaited, and failed, already")
+            raise error or RuntimeError("this ask was awaited already; ask again, or keep its answer")
         finally:
             del error
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import anyio
 
-from tinyllm_actors.errors import ActorFailed, ActorStopped, ForeignCancellation
+from tinyllm_actors.errors import ActorFailed, ActorStopped, ForeignCancellation, ScopeLeftOpen
 from tinyllm_actors.kernel.deferred import recall
 from tinyllm_actors.kernel.envelope import Ask
 from tinyllm_actors.kernel.lifecycle import ExitKind
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from tinyllm_actors.kernel.envelope import Envelope
     from tinyllm_actors.kernel.scheduler import Worker
 
-__all__ = ["settle", "without_cancellation"]
+__all__ = ["Border", "meaning", "settle", "without_cancellation"]
 
 
 def settle(cell: Cell, envelope: Envelope, error: BaseException, worker: Worker | None) -> BaseException:
     """End a message whose handler raised, and report a failure to the supervisor.
 
     A cancellation that the kernel asked for ends the message alone. One that nobody asked for (a library cancelled
-    the future that the handler awaited) is a failure of that message, and must not reach the task group. What ends
-    the program (KeyboardInterrupt, SystemExit) ends the system first, in order.
+    the future that the handler awaited) is a failure of that message, and must not reach the task group; so is a
+    `GeneratorExit` of the handler's own. What ends the program (KeyboardInterrupt, SystemExit) ends the system first,
+    in order.
 
     Returns:
         What the failure was, after all.
@@ -34,25 +35,62 @@ def settle(cell: Cell, envelope: Envelope, error: BaseException, worker: Worker 
     Raises:
         BaseException: the worker itself is being cancelled, at the very end of a shutdown.
     """
-    error = without_cancellation(error)
+    error = meaning(cell, error, worker)
     if isinstance(error, Exception):  # no cancellation, on any back end
         _failed(cell, envelope, error)
         return error
-    if isinstance(error, anyio.get_cancelled_exc_class()):
-        if worker is not None:
-            if worker.scope.cancel_called:
-                _cancelled(cell, envelope)
-                return error
-            if cancelled_from_outside():
-                _cancelled(cell, envelope)
-                raise error
-        foreign = ForeignCancellation(cell.path)
-        foreign.__cause__ = error
-        _failed(cell, envelope, foreign)
-        return foreign
     _cancelled(cell, envelope)
-    cell.system.crash(error)
+    if not isinstance(error, anyio.get_cancelled_exc_class()):
+        cell.system.crash(error)
+    elif worker is not None and not worker.scope.cancel_called:
+        raise error
     return error
+
+
+def meaning(cell: Cell, error: BaseException, worker: Worker | None) -> BaseException:
+    """Return what it means that something of the actor's raised `error`.
+
+    It is a `ForeignCancellation` where nobody asked for a cancellation, or where the coroutine raised `GeneratorExit`
+    though nobody closes it; else what is left of the error, see `without_cancellation`.
+    """
+    error = without_cancellation(error)
+    if isinstance(error, GeneratorExit):
+        asked_for = worker is not None and worker.abandoned
+    elif isinstance(error, anyio.get_cancelled_exc_class()):
+        asked_for = worker is not None and (worker.scope.cancel_called or cancelled_from_outside())
+    else:
+        return error
+    if asked_for:
+        return error
+    foreign = ForeignCancellation(cell.path)
+    foreign.__cause__ = error
+    return foreign
+
+
+class Border:
+    """What is between a hook or a task of the user's and the kernel: `with worker.scope, Border(cell, worker): …`.
+
+    Raises:
+        ScopeLeftOpen: the block ended inside a scope that it had entered.
+        ForeignCancellation: what it awaited was cancelled, and nobody had asked for that.
+    """
+
+    __slots__ = ("_cell", "_scopes", "_worker")
+
+    def __init__(self, cell: Cell, worker: Worker) -> None:
+        self._cell = cell
+        self._worker = worker
+
+    def __enter__(self) -> None:
+        self._scopes = self._cell.system.backend.scopes()
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if self._scopes.restore() and not self._worker.abandoned:
+            raise ScopeLeftOpen(self._cell.path) from error
+        if error is not None:
+            meant = meaning(self._cell, error, self._worker)
+            if isinstance(meant, Exception) and meant is not error:
+                raise meant from meant.__cause__
 
 
 def without_cancellation(error: BaseException) -> BaseException:
@@ -82,7 +120,7 @@ def _cancelled(cell: Cell, envelope: Envelope) -> None:
         else:
             why = "its work was cancelled" if reason is None else f"it was stopped ({reason})"
             envelope.fail(ActorStopped(cell.path, why, envelope.message))
-    envelope.context = None
+    cell.let_go(envelope)
 
 
 def _failed(cell: Cell, envelope: Envelope, error: BaseException) -> None:
@@ -101,5 +139,5 @@ def _failed(cell: Cell, envelope: Envelope, error: BaseException) -> None:
         cell.system.dead_letter(cell, envelope, "poison")
     if isinstance(envelope, Ask):
         envelope.fail(ActorFailed(cell.path, error))
-    envelope.context = None
+    cell.let_go(envelope)
     cell.system.care.fail(cell, error)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
-from tinyllm_actors.errors import ActorStopped, ForeignCancellation, Unresponsive
+from tinyllm_actors.errors import ActorStopped, Unresponsive
 from tinyllm_actors.kernel.envelope import Ask
 from tinyllm_actors.kernel.events import Unanswered
+from tinyllm_actors.kernel.failure import Border
 from tinyllm_actors.kernel.lifecycle import ExitKind
 from tinyllm_actors.kernel.scheduler import Suspension, Worker, begin, resume
-from tinyllm_actors.kernel.slots import cancelled_from_outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -29,6 +27,7 @@ async def run_hook(cell: Cell, patience: float, hook: Callable[..., Coroutine[An
         Unresponsive: it was abandoned.
         ActorStopped: it was cancelled.
         ForeignCancellation: what it awaited was cancelled by somebody else.
+        ScopeLeftOpen: it entered a scope and did not leave it.
         Exception: what the hook raised, or, where that is why it was cancelled, the failure of a child.
     """
     system = cell.system
@@ -38,15 +37,10 @@ async def run_hook(cell: Cell, patience: float, hook: Callable[..., Coroutine[An
     cell.worker = worker
     guard = _Guard(cell, worker, patience)
     try:
-        with worker.scope:  # from the first step on, since scopes that the hook opens must be inside of it
-            try:
-                outcome = context.run(begin, None, hook, *arguments)
-                if type(outcome) is Suspension:
-                    await resume(outcome, context, worker)
-            except anyio.get_cancelled_exc_class():
-                if worker.scope.cancel_called or cancelled_from_outside():
-                    raise
-                raise ForeignCancellation(cell.path) from None
+        with worker.scope, Border(cell, worker):  # around the first step too: scopes that it opens must be inside
+            outcome = context.run(begin, None, hook, *arguments)
+            if type(outcome) is Suspension:
+                await resume(outcome, context, worker)
     finally:
         guard.cancel()
         if cell.worker is worker:

@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
-from tinyllm_actors.errors import ForeignCancellation
 from tinyllm_actors.kernel.envelope import Signal
-from tinyllm_actors.kernel.failure import without_cancellation
+from tinyllm_actors.kernel.failure import Border
 from tinyllm_actors.kernel.mailbox import NotingQueue
 from tinyllm_actors.kernel.scheduler import Suspension, Worker, begin, resume
-from tinyllm_actors.kernel.slots import cancelled_from_outside
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -157,19 +153,14 @@ class OwnedTask:
         cell, worker = self._cell, self._worker
         worker.task = cell.system.backend.current_task()
         outcome: Any = None
-        failure: BaseException | None = None
+        failure: Exception | None = None
         try:
             with worker.scope:
                 try:
-                    outcome = await self._call()
-                except BaseException as error:
-                    failure = without_cancellation(error)
-                    if isinstance(failure, anyio.get_cancelled_exc_class()):
-                        if worker.scope.cancel_called or cancelled_from_outside():
-                            raise
-                        failure = ForeignCancellation(cell.path)
-                    elif not isinstance(failure, Exception):
-                        raise
+                    with Border(cell, worker):
+                        outcome = await self._call()
+                except Exception as error:
+                    failure = error
         finally:
             cold = cell.cold
             cold.tasks.discard(self)

@@ -1,4 +1,4 @@
-"""The few things that differ between event loops: a one-shot slot, the clock, and a bare yield.
+"""The few things that differ between event loops: a one-shot slot, the clock, a bare yield, and what scopes are open.
 
 This is the only module of the kernel that imports asyncio or trio. Everything else speaks anyio.
 """
@@ -6,8 +6,11 @@ This is the only module of the kernel that imports asyncio or trio. Everything e
 from __future__ import annotations
 
 import asyncio
+import importlib
 import math
 import time
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio
@@ -15,7 +18,7 @@ import anyio
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
-__all__ = ["Backend", "Future", "Slot", "current_backend"]
+__all__ = ["Backend", "Future", "Scopes", "Slot", "cancelled_from_outside", "current_backend"]
 
 
 class Slot(Protocol):
@@ -40,6 +43,53 @@ class Future(Protocol):
     def set_result(self, result: None, /) -> None:
         """Wake the waiter; only while it is not done."""
         ...
+
+
+class Scopes:
+    """Whether the cancel scopes of the running task are those that were open when this was made, in that task.
+
+    A handler that enters a scope or a task group and does not leave it leaves its worker inside: later handlers would
+    run in a foreign scope, and the worker could not leave its own. Neither anyio nor trio shows which scope a task is
+    in, so this looks into them; where it finds nothing it says that nothing was left open.
+
+    Args:
+        innermost: returns what stands for the innermost scope.
+        parent_of: returns what stands for the scope around one.
+        scope_of: returns the scope itself.
+        nurseries: trio's list of those that the task is in.
+    """
+
+    __slots__ = ("_nurseries", "_outer", "_parent_of", "_scope_of", "innermost", "mark")
+
+    def __init__(
+        self,
+        innermost: Callable[[], Any],
+        parent_of: Callable[[Any], Any],
+        scope_of: Callable[[Any], Any],
+        nurseries: list[Any],
+    ) -> None:
+        self.innermost = innermost
+        self.mark = innermost()
+        self._parent_of = parent_of
+        self._scope_of = scope_of
+        self._nurseries = nurseries
+        self._outer = len(nurseries)
+
+    def restore(self) -> bool:
+        """Cancel and leave what was left open. Returns whether the scopes were not as they had been."""
+        inner = self.innermost()
+        if inner is self.mark:
+            return False
+        left: list[Any] = []
+        while inner is not None and inner is not self.mark:
+            left.append(self._scope_of(inner))
+            inner = self._parent_of(inner)
+        if inner is not None:  # else one further out was left, which trio allows and nothing here can mend
+            for scope in left:
+                scope.cancel()  # what runs in a task group has nobody any more who waits for it
+                scope.__exit__(None, None, None)
+            del self._nurseries[self._outer :]
+        return True
 
 
 class Backend(Protocol):
@@ -71,6 +121,10 @@ class Backend(Protocol):
 
     def forget_interrupt(self, task: object) -> None:
         """Take back the count of an `interrupt` that has had its effect."""
+        ...
+
+    def scopes(self) -> Scopes:
+        """Return what tells whether the running task is in the cancel scopes that it is in now."""
         ...
 
 
@@ -120,6 +174,7 @@ class _AsyncioBackend:
         self.now = time.monotonic if standard else loop.time
         self.new_slot = _AsyncioSlot
         self.new_future = loop.create_future
+        self._states: Any = getattr(importlib.import_module("anyio._backends._asyncio"), "_task_states", {})
 
     def yield_now(self) -> Awaitable[None]:
         return _NEXT_ITERATION
@@ -134,6 +189,14 @@ class _AsyncioBackend:
     def forget_interrupt(self, task: object) -> None:
         if isinstance(task, asyncio.Task):
             task.uncancel()
+
+    def scopes(self) -> Scopes:
+        state = self._states.get(asyncio.current_task())
+        return Scopes(partial(getattr, state, "cancel_scope", None), attrgetter("_parent_scope"), _itself, [])
+
+
+def _itself(scope: object) -> object:
+    return scope
 
 
 class _TrioSlot(Slot, Future, Protocol):
@@ -203,6 +266,12 @@ def _trio_backend() -> Backend:
 
         def forget_interrupt(self, task: object) -> None:
             """There was none."""
+
+        def scopes(self) -> Scopes:
+            task = current_task()
+            nurseries: list[Any] = getattr(task, "_child_nurseries", [])
+            innermost = partial(getattr, task, "_cancel_status", None)
+            return Scopes(innermost, attrgetter("parent"), attrgetter("_scope"), nurseries)
 
     return TrioBackend()
 
