@@ -163,6 +163,7 @@ async def one_run(seed: int, system: ActorSystem) -> None:
     assert result["status"] == "success", result
     messages = model.requests[-1].messages
     expected: list[str] = []
+    tokens: dict[str, str] = {}
     found: dict[str, list[str]] = {}
     for message in messages:
         if isinstance(message, AssistantMessage):

@@ -104,7 +104,7 @@ class SemanticMemory(Memory):
         await self._embedding.start(self.context)
         await super().started()
 
-    async def run(  # pyright: ignore[reportIncompatibleMethodOverride]
+    async def run(
         self, messages: Sequence[Any] = (), clear: bool = False, facts: Sequence[str] = (), query: str | None = None
     ) -> dict[str, list[Any]]:
         """Take in new messages and facts, and return what to show.
