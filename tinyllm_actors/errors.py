@@ -23,6 +23,7 @@ TinyLLMError
 ├── ConfigurationError             what was asked for cannot be set up (also a ValueError)
 │   ├── UnknownModel               no adapter knows that model name
 │   ├── UnknownStore               no adapter knows that store URL
+│   ├── UnknownPrompt              no source has that prompt, or that version of it (also a LookupError)
 │   ├── MissingCredential          a key that the provider needs is not set
 │   ├── MissingDependency          an optional package is not installed
 │   ├── UnknownSetting             the configuration file has a key that means nothing
@@ -187,6 +188,7 @@ __all__ = [
     "UnknownCollection",
     "UnknownModel",
     "UnknownPrice",
+    "UnknownPrompt",
     "UnknownSetting",
     "UnknownStore",
     "UnknownTool",
@@ -451,6 +453,25 @@ class UnknownModel(ConfigurationError):
 
 class UnknownStore(ConfigurationError):
     """No adapter knows that store URL."""
+
+
+class UnknownPrompt(ConfigurationError, LookupError):
+    """No source has that prompt, or that version or label of it.
+
+    Attributes:
+        name: of the prompt.
+        version: that was asked for; None for the newest.
+        label: that was asked for.
+    """
+
+    def __init__(self, name: str, version: int | None, label: str | None, why: str) -> None:
+        which = "" if version is None else f" in version {version}"
+        if label is not None:
+            which = f" with label {label!r}"
+        super().__init__(f"no prompt {name!r}{which}: {why}")
+        self.name = name
+        self.version = version
+        self.label = label
 
 
 class MissingCredential(ConfigurationError):

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
-import string
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from tinyllm_actors.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
 __all__ = ["PromptTemplate"]
 
@@ -51,11 +47,14 @@ class PromptTemplate:
         Raises:
             ConfigurationError: that is not so; the message says what is missing or too much.
         """
+        from tinyllm_actors.prompting.template import Template  # only tiny functions pay for it
+
         text = inspect.cleandoc(docstring or "")
         template = cls(_block(text, "system", label) or "", _block(text, "prompt", label) or "")
         if not template.prompt:
             raise ConfigurationError(f"the docstring of {label!r} needs <prompt>…</prompt> with a text in it")
-        used = _places(template.system, label) | _places(template.prompt, label)
+        where = f"the docstring of {label!r}"
+        used = Template(template.system, label=where).names | Template(template.prompt, label=where).names
         known = ", ".join(map(repr, parameters)) or "none"
         for name in sorted(used - set(parameters)):
             raise ConfigurationError(
@@ -74,8 +73,10 @@ class PromptTemplate:
         Text goes in as it is, mappings, lists and models as JSON, everything else as `str` has it. Braces and tags
         inside of values mean nothing.
         """
-        texts = {name: _text_of(value) for name, value in values.items()}
-        return _fill(self.system, texts), _fill(self.prompt, texts)
+        from tinyllm_actors.prompting.template import Template, value_text
+
+        texts = {name: value_text(value) for name, value in values.items()}
+        return Template(self.system).fill(texts), Template(self.prompt).fill(texts)
 
 
 def _block(text: str, tag: str, label: str) -> str | None:
@@ -85,46 +86,3 @@ def _block(text: str, tag: str, label: str) -> str | None:
     if not found and (f"<{tag}>" in text or f"</{tag}>" in text):
         raise ConfigurationError(f"the docstring of {label!r} has only one of <{tag}> and </{tag}>")
     return inspect.cleandoc(found[0]).strip() if found else None
-
-
-def _places(text: str, label: str) -> set[str]:
-    """Return the names in braces; nothing but names may be there, so that a template reaches into no object."""
-    try:
-        pieces = list(string.Formatter().parse(text))
-    except ValueError as error:
-        raise ConfigurationError(
-            f"the docstring of {label!r} has a stray brace ({error}); write '{{{{' or '}}}}' for a brace itself"
-        ) from None
-    names: set[str] = set()
-    for _, name, form, conversion in pieces:
-        if name is None:
-            continue
-        if not name.isidentifier() or form or conversion:
-            raise ConfigurationError(
-                f"the docstring of {label!r} has {'{' + name + '}'!r}: only the name of a parameter may be in braces,"
-                " without attributes, indexes or formats; write '{{' and '}}' for braces themselves"
-            )
-        names.add(name)
-    return names
-
-
-def _fill(text: str, values: Mapping[str, str]) -> str:
-    return "".join(
-        literal + ("" if name is None else values[name]) for literal, name, _, _ in string.Formatter().parse(text)
-    )
-
-
-def _text_of(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    dump = getattr(cast("object", value), "model_dump_json", None)
-    if dump is not None:
-        return dump()
-    if isinstance(value, Mapping | list | tuple):
-        return msgspec.json.encode(value, enc_hook=_plain).decode()
-    return str(cast("object", value))
-
-
-def _plain(value: Any) -> Any:
-    dump = getattr(value, "model_dump", None)
-    return str(value) if dump is None else dump(mode="json")

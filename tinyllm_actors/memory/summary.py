@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from tinyllm_actors.errors import ConfigurationError
-from tinyllm_actors.function.compose.part import check_source
 from tinyllm_actors.function.language.said import Said
 from tinyllm_actors.kernel import ChildSpec
 from tinyllm_actors.memory.buffer import at_least
@@ -90,6 +89,8 @@ class SummaryMemory(Memory):
         timeout: float = 60.0,
         **options: Any,
     ) -> None:
+        from tinyllm_actors.function.compose.part import check_source  # every agent imports this module
+
         self._measure = measure
         super().__init__(**options)
         at_least(

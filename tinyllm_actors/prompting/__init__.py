@@ -11,20 +11,51 @@ Let the system's text have 200, two selected examples 300 and 250, ten memories 
 
 **Examples** are shown as a conversation. `ExampleManager` has those that are always shown, and asks an
 `ExampleSelector` for those that are like the question.
+
+**Texts.** `Template` has places for values and nothing else. `extract_blocks`, `extract_code` and `without_numbers`
+read what a model wrote, `closest_matches` finds what it meant; `as_block`, `number_lines`, `unique_lines`,
+`model_to_text` and `describe_model` write what it reads. They are pure, and take time in proportion to the text.
+`FilePrompts` and `RemotePrompts` have versions of prompts.
 """
 
+from tinyllm_actors.prompting.blocks import Block, as_block, extract_block, extract_blocks, without_blocks
+from tinyllm_actors.prompting.closest import Match, closest_matches
+from tinyllm_actors.prompting.code_blocks import CodeBlock, extract_code
 from tinyllm_actors.prompting.example import Example, ExampleManager
 from tinyllm_actors.prompting.example_selector import ExampleSelector
 from tinyllm_actors.prompting.fitting import prompt_limit
+from tinyllm_actors.prompting.lines import number_lines, unique_lines, without_numbers
+from tinyllm_actors.prompting.model_text import describe_model, model_to_text
 from tinyllm_actors.prompting.prompt import Prompt, PromptPart
 from tinyllm_actors.prompting.prompt_manager import PromptManager
+from tinyllm_actors.prompting.prompt_source import FilePrompts, PromptSource, PromptVersion, RemotePrompts
+from tinyllm_actors.prompting.template import Template
 
 __all__ = [
+    "Block",
+    "CodeBlock",
     "Example",
     "ExampleManager",
     "ExampleSelector",
+    "FilePrompts",
+    "Match",
     "Prompt",
     "PromptManager",
     "PromptPart",
+    "PromptSource",
+    "PromptVersion",
+    "RemotePrompts",
+    "Template",
+    "as_block",
+    "closest_matches",
+    "describe_model",
+    "extract_block",
+    "extract_blocks",
+    "extract_code",
+    "model_to_text",
+    "number_lines",
     "prompt_limit",
+    "unique_lines",
+    "without_blocks",
+    "without_numbers",
 ]

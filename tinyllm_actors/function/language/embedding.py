@@ -8,7 +8,6 @@ from array import array
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, runtime_checkable
 
 from tinyllm_actors.errors import ConfigurationError, MalformedResponse
-from tinyllm_actors.function.compose.part import check_source
 from tinyllm_actors.function.ref import FunctionRef
 from tinyllm_actors.function.result import unwrap
 from tinyllm_actors.kernel import ChildSpec, PoolRef
@@ -48,6 +47,8 @@ class Embedding:
     """
 
     def __init__(self, source: EmbedderSource) -> None:
+        from tinyllm_actors.function.compose.part import check_source  # every agent imports this module
+
         self.model = ""
         self._embeds: EmbedsTexts | None = None
         self._source: ChildSpec | FunctionRef | PoolRef | None = None
