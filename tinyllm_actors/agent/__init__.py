@@ -36,6 +36,8 @@ from tinyllm_actors.agent.events import (
     UsageUpdated,
 )
 from tinyllm_actors.agent.handoff import Handoff, handoff
+from tinyllm_actors.agent.query_rewriter import query_rewriter
+from tinyllm_actors.agent.rag import Rag
 from tinyllm_actors.agent.ref import AgentRef
 from tinyllm_actors.agent.run import run
 from tinyllm_actors.agent.states import AGENT, AgentStates, AgentStep
@@ -55,6 +57,7 @@ __all__ = [
     "MessageCompleted",
     "MessageInjected",
     "PartialOutput",
+    "Rag",
     "ReasoningDelta",
     "RunFinished",
     "RunStarted",
@@ -67,6 +70,7 @@ __all__ = [
     "UsageUpdated",
     "as_tool",
     "handoff",
+    "query_rewriter",
     "run",
     "tiny_function",
 ]

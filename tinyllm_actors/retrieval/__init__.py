@@ -2,6 +2,7 @@
 
 from tinyllm_actors.retrieval.bm25 import BM25Index
 from tinyllm_actors.retrieval.chunking import Chunk, ChunkChanges, Chunker, chunk_changes, chunk_id
+from tinyllm_actors.retrieval.citations import CitationReport, CitedSentence, QuoteCheck, check_citations
 from tinyllm_actors.retrieval.document import (
     AnyDocument,
     DictionaryDocument,
@@ -32,6 +33,7 @@ from tinyllm_actors.retrieval.ingest import (
 from tinyllm_actors.retrieval.loading import FORMATS, FoundFile, Loader, LoadLimits, LoadProgress, find_files
 from tinyllm_actors.retrieval.memory_store import MemoryVectorStore
 from tinyllm_actors.retrieval.registry import vector_store_from_url
+from tinyllm_actors.retrieval.retriever import Retriever, interleaved
 from tinyllm_actors.retrieval.rows import Collection, Hit, Metadata, MetadataValue, Metric, Row, Scalar
 from tinyllm_actors.retrieval.sizing import estimate_size
 from tinyllm_actors.retrieval.vector_store import VectorStore
@@ -46,6 +48,8 @@ __all__ = [
     "ChunkChanges",
     "ChunkIndex",
     "Chunker",
+    "CitationReport",
+    "CitedSentence",
     "Collection",
     "Compare",
     "Contains",
@@ -69,17 +73,21 @@ __all__ = [
     "MetadataValue",
     "Metric",
     "NotFilter",
+    "QuoteCheck",
+    "Retriever",
     "Row",
     "Scalar",
     "TableDocument",
     "VectorIndex",
     "VectorStore",
+    "check_citations",
     "chunk_changes",
     "chunk_id",
     "chunk_metadata",
     "estimate_size",
     "field",
     "find_files",
+    "interleaved",
     "matches",
     "vector_store_from_url",
 ]

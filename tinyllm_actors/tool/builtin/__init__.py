@@ -7,6 +7,8 @@
 
 ```
 
+`make_retrieve(retriever)` makes one more, which looks things up in documents that were indexed.
+
 Give an agent only what its task needs: `code_interpreter` runs code that the model wrote, and its module says what
 that is safe from, and what not.
 """
@@ -17,6 +19,7 @@ from tinyllm_actors.tool.builtin.code_interpreter import (
     make_code_interpreter,
     sandbox_status,
 )
+from tinyllm_actors.tool.builtin.retrieve import make_retrieve
 from tinyllm_actors.tool.builtin.think_and_plan import think_and_plan
 from tinyllm_actors.tool.builtin.toolkit import tinyllm_toolkit
 from tinyllm_actors.tool.builtin.wikipedia_summary import make_wikipedia_summary, wikipedia_summary
@@ -25,6 +28,7 @@ __all__ = [
     "CodeLimits",
     "code_interpreter",
     "make_code_interpreter",
+    "make_retrieve",
     "make_wikipedia_summary",
     "sandbox_status",
     "think_and_plan",
