@@ -79,6 +79,7 @@ TinyLLMError
 │   ├── McpTimeout                 it did not answer in time (also a TimeoutError)
 │   ├── McpMalformed               what it sent cannot be understood, or is too much
 │   └── McpRefused                 it answered with an error; `.code` and `.status` say which
+├── TracingError                   the host of traces, prompts and datasets did not do what was asked
 ├── ConversationBusy               as many turns wait in the conversation as may
 ├── ConversationQuarantined        the conversation failed too often and is not started any more
 ├── ConversationDeleted            somebody deleted the conversation in the middle of the turn
@@ -775,6 +776,10 @@ class IsolatedFailure(TinyLLMError):
 
 
 # --- stores of conversations ------------------------------------------------------------------------
+
+
+class TracingError(TinyLLMError):
+    """The host of traces, prompts and datasets did not do what was asked."""
 
 
 class StoreError(TinyLLMError):

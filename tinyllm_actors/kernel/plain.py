@@ -96,7 +96,10 @@ class _Plain:
         if names is None and dataclasses.is_dataclass(value):
             names = [field.name for field in dataclasses.fields(value)]
         if names is not None:
-            fields = {name: getattr(value, name) for name in names}
+            config: Any = getattr(type(value), "__struct_config__", None)
+            tag: Any = None if config is None else config.tag
+            fields = {} if tag is None else {config.tag_field: tag}
+            fields.update({name: getattr(value, name) for name in names})
             fields.update(getattr(value, "__pydantic_extra__", None) or {})
             return self._mapping(fields, depth)
         return self._text(repr(value))
