@@ -47,7 +47,7 @@ class _ObservationTracer(Tracer):
 
     def start_span(self, name: str, *arguments: Any, **options: Any) -> Span:
         """Start the span of the provider's current observation."""
-        given = {**(options.get("attributes") or {}), **self._provider.attributes}
+        given: dict[str, Any] = {**(options.get("attributes") or {}), **self._provider.attributes}
         return self._inner.start_span(
             name,
             context=self._provider.context,
@@ -56,7 +56,7 @@ class _ObservationTracer(Tracer):
             start_time=self._provider.start_time,
         )
 
-    def start_as_current_span(self, *arguments: Any, **options: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def start_as_current_span(self, *arguments: Any, **options: Any) -> Any:
         """Not for observations, which are nobody's current span in the tracer's thread."""
         return self._inner.start_as_current_span(*arguments, **options)
 

@@ -60,7 +60,7 @@ class _Plain:
             return f"<{type(value).__name__}, which raises {type(error).__name__}>"
 
     def _of(self, value: Any, depth: int) -> Any:
-        kind = type(value)
+        kind = cast("type[Any]", type(value))
         if kind is str:
             return self._text(value)
         if kind is int:
@@ -72,7 +72,7 @@ class _Plain:
         if isinstance(value, str):
             return self._text(str(value))
         if isinstance(value, bytes | bytearray | memoryview):
-            return f"<{len(value)} bytes>"
+            return f"<{len(cast('bytes', value))} bytes>"
         if depth <= 0 or self._left <= 0:
             return "…"
         if isinstance(value, Mapping):
@@ -90,15 +90,15 @@ class _Plain:
             return value.isoformat()
         if isinstance(value, type) or callable(value):
             return f"<{getattr(value, '__qualname__', type(value).__name__)}>"
-        names: Any = getattr(type(value), "__struct_fields__", None) or getattr(
-            type(value), "__pydantic_fields__", None
-        )
+        kind = cast("type[Any]", type(value))
+        names: Any = getattr(kind, "__struct_fields__", None) or getattr(kind, "__pydantic_fields__", None)
         if names is None and dataclasses.is_dataclass(value):
             names = [field.name for field in dataclasses.fields(value)]
         if names is not None:
-            config: Any = getattr(type(value), "__struct_config__", None)
-            tag: Any = None if config is None else config.tag
-            fields = {} if tag is None else {config.tag_field: tag}
+            config: Any = getattr(kind, "__struct_config__", None)
+            fields: dict[str, Any] = {}
+            if config is not None and config.tag is not None:
+                fields[config.tag_field] = config.tag
             fields.update({name: getattr(value, name) for name in names})
             fields.update(getattr(value, "__pydantic_extra__", None) or {})
             return self._mapping(fields, depth)

@@ -83,6 +83,7 @@ class Tracing:
 
     def __init__(self, lines: Sequence[Line], *, sample_rate: float, capture: bool, tags: tuple[str, ...]) -> None:
         self.lines = list(lines)
+        self._counting = [line for line in lines if line.tracer.sees_all]
         self._limit = int(sample_rate * _ALL)
         self._capture = capture
         self._tags = tags
@@ -107,10 +108,9 @@ class Tracing:
             observation.session_id = function.session_id
         observation.message_id = message_id
         observation.path = function.kernel_cell.path
-        if observation.sampled:
-            observation.incarnation = context.incarnation
-            observation.attempt = context.attempt
-            self.announce(observation)
+        observation.incarnation = context.incarnation
+        observation.attempt = context.attempt
+        self.announce(observation)
         return observation
 
     def start(self, name: str, kind: Kind, input: Any, around: Observation | None) -> Observation:
@@ -125,9 +125,8 @@ class Tracing:
 
     def announce(self, observation: Observation) -> None:
         """Tell the tracers that an observation has begun."""
-        if observation.sampled:
-            for line in self.lines:
-                line.put(False, observation)
+        for line in self.lines if observation.sampled else self._counting:
+            line.put(False, observation)
 
     def _show_link(self, observation: Observation) -> None:
         """Put the trace into all log lines of the call."""
@@ -169,10 +168,9 @@ class Tracing:
         observation.output = output if self._capture else None
         if observation.status == "running":
             observation.status = "ok"
-        if observation.sampled:
-            for line in self.lines:
-                line.put(True, observation)
-            if observation.link is not None:
-                import structlog  # the actor system has imported it by now
+        for line in self.lines if observation.sampled else self._counting:
+            line.put(True, observation)
+        if observation.link is not None:
+            import structlog  # the actor system has imported it by now
 
-                structlog.get_logger("tinyllm_actors.trace").info(f"[{observation.name}] trace: {observation.link}")
+            structlog.get_logger("tinyllm_actors.trace").info(f"[{observation.name}] trace: {observation.link}")

@@ -31,10 +31,12 @@ class Tracer:
         name: what the log calls it.
         inline: call `started` and `ended` at once, where the call is made, instead of in a thread: for tracers that
             take no longer than a list's `append`.
+        sees_all: call `started` and `ended` for traces that are not sampled, too: for those who count.
     """
 
     name: str = "tracer"
     inline: bool = False
+    sees_all: bool = False
 
     def open(self) -> None:
         """Get ready. What it raises is logged, and the tracer stays."""

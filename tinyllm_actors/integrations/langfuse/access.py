@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import importlib.util
 import os
 import threading
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 from tinyllm_actors.errors import MissingCredential, MissingDependency
 
-__all__ = ["DEFAULT_URL", "Access", "new_client"]
+__all__ = ["DEFAULT_URL", "Access", "new_client", "shut_down"]
 
 DEFAULT_URL: Final = "https://cloud.langfuse.com"
 INSTALL: Final = 'pip install "tinyllm_actors[langfuse]"'
@@ -64,9 +65,9 @@ def new_client(access: Access, **options: Any) -> Any:
     which takes half a minute when the host is down. This one is taken out of both, and its owner shuts it down.
     """
     import langfuse
-    from langfuse._client.resource_manager import LangfuseResourceManager
 
-    instances: dict[str, Any] = LangfuseResourceManager._instances  # pyright: ignore[reportPrivateUsage]
+    manager: Any = importlib.import_module("langfuse._client.resource_manager").LangfuseResourceManager
+    instances: dict[str, Any] = manager._instances
     with _making:
         others = instances.pop(access.public_key, None)
         try:
@@ -81,7 +82,23 @@ def new_client(access: Access, **options: Any) -> Any:
             instances.pop(access.public_key, None)
             if others is not None:
                 instances[access.public_key] = others
-    resources: Any = client._resources  # pyright: ignore[reportPrivateUsage]
-    if resources is not None:
-        atexit.unregister(resources.shutdown)
+    for part in _parts(client):
+        atexit.unregister(part.shutdown)
     return client
+
+
+def shut_down(client: Any) -> None:
+    """Send what waits, and end the client's threads; it blocks as long as the host lets it."""
+    client.shutdown()
+    for part in _parts(client)[1:]:
+        part.shutdown()
+    http: Any = getattr(client._resources, "httpx_client", None)
+    if http is not None:
+        http.close()
+
+
+def _parts(client: Any) -> list[Any]:
+    """Return what has registered itself for the end of the process: the client's resources, and its prompts'."""
+    resources: Any = client._resources
+    prompts = getattr(getattr(resources, "prompt_cache", None), "_task_manager", None)
+    return [part for part in (resources, prompts) if part is not None]

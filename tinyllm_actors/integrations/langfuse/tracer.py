@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from tinyllm_actors.function.tracing import Tracer
-from tinyllm_actors.integrations.langfuse.access import Access, new_client
+from tinyllm_actors.integrations.langfuse.access import Access, new_client, shut_down
 from tinyllm_actors.kernel import to_plain
 from tinyllm_actors.kernel.redaction import redact
 
@@ -84,6 +84,7 @@ class LangfuseTracer(Tracer):
             tracer_provider=self._provider,
             environment=self._environment,
             release=self._release,
+            flush_interval=0.5,
         )
         self._sent_at = time.monotonic()
 
@@ -156,7 +157,7 @@ class LangfuseTracer(Tracer):
             span.update(level="WARNING", status_message="its end is not known")
             span.end()
         self._running.clear()
-        self._client.shutdown()
+        shut_down(self._client)
         self._provider.shutdown()
 
 

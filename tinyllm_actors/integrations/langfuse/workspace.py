@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 
 from tinyllm_actors.errors import TracingError
-from tinyllm_actors.integrations.langfuse.access import Access, new_client
+from tinyllm_actors.integrations.langfuse.access import Access, new_client, shut_down
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -70,7 +70,7 @@ class LangfuseWorkspace:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         with anyio.move_on_after(self._access.timeout, shield=True):
-            await anyio.to_thread.run_sync(self._client.shutdown, abandon_on_cancel=True)
+            await anyio.to_thread.run_sync(shut_down, self._client, abandon_on_cancel=True)
 
     async def prompt(
         self, name: str, *, fallback: str, label: str | None = None, version: int | None = None, **variables: object

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 __all__ = ["Received", "Receiver", "receiving", "refusing"]
 
@@ -73,6 +73,11 @@ class Receiver:
         elif path.endswith("/ingestion"):
             self.scores += [event["body"] for event in json.loads(body)["batch"]]
 
+    def wait_for_spans(self, count: int) -> None:
+        """Block until so many spans are there."""
+        while len(self.spans) < count and not self.closing.wait(0.01):
+            pass
+
     def everything(self) -> str:
         """Return all that came, as text."""
         return "\n".join(body.decode("utf-8", "replace") for body in self.raw)
@@ -100,7 +105,7 @@ def _span(span: Any) -> Received:
 
 
 @contextmanager
-def receiving(mode: str = "ok") -> Iterator[Receiver]:
+def receiving(mode: str = "ok") -> Generator[Receiver]:
     """Run a receiver on loopback, in threads."""
     receiver = Receiver(mode)
 
