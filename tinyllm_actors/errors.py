@@ -184,6 +184,7 @@ __all__ = [
     "ToolRateLimited",
     "ToolRetry",
     "ToolTimeout",
+    "TracingError",
     "UnknownActor",
     "UnknownApproval",
     "UnknownCollection",
