@@ -83,8 +83,10 @@ async def test_only_what_changed_is_indexed(tmp_path: Path) -> None:
         assert _counts(await ingest()) == {"indexed": 4, "chunks_added": 5}
         assert _counts(await ingest()) == {"unchanged": 4}
         _write(tmp_path, a="# A\none\n# B\nother", b=None, sub__d=None)
-        assert _counts(await ingest(folder="sub")) == {"unchanged": 1, "removed": 1, "chunks_removed": 1}
+        assert _counts(await ingest(path="sub")) == {"unchanged": 1, "removed": 1, "chunks_removed": 1}
         assert "# C\nthree" in shelf.texts()  # beyond the folder
+        for same in ("./sub//c.md", str(tmp_path / "sub/c.md"), f"{tmp_path}/sub/"):
+            assert _counts(await ingest(path=same)) == {"unchanged": 1}
         found = _counts(await ingest())
         assert found == {"indexed": 1, "unchanged": 1, "removed": 1, "chunks_added": 1, "chunks_removed": 2}
         assert shelf.texts() == {"# A\none": "a.md", "# B\nother": "a.md", "# D\nfour": "sub/c.md"}
@@ -162,8 +164,8 @@ async def test_progress_and_failures(tmp_path: Path) -> None:
         with pytest.raises(Exception, match="takes calls only"):
             async with ingest.stream("what") as stream:
                 await stream.receive()
-        assert (await ingest(folder="../out"))["error"]["type"] == "DocumentRefused"
-        assert (await ingest(folder="gone"))["error"]["type"] == "FileNotFoundError"
+        assert (await ingest(path="../out"))["error"]["type"] == "DocumentRefused"
+        assert (await ingest(path="gone"))["error"]["type"] == "FileNotFoundError"
 
 
 async def test_a_slow_index_holds_up_the_reading(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@
    that it end (`AgentRef`). A call that nobody decides on within `approval_timeout` is denied.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from tinyllm_actors.agent.agent import Agent
 from tinyllm_actors.agent.delegate import as_tool
 from tinyllm_actors.agent.events import (
@@ -37,11 +39,13 @@ from tinyllm_actors.agent.events import (
 )
 from tinyllm_actors.agent.handoff import Handoff, handoff
 from tinyllm_actors.agent.query_rewriter import query_rewriter
-from tinyllm_actors.agent.rag import Rag
 from tinyllm_actors.agent.ref import AgentRef
 from tinyllm_actors.agent.run import run
 from tinyllm_actors.agent.states import AGENT, AgentStates, AgentStep
 from tinyllm_actors.agent.tiny_function import TinyFunction, tiny_function
+
+if TYPE_CHECKING:
+    from tinyllm_actors.agent.rag import Rag
 
 __all__ = [
     "AGENT",
@@ -74,3 +78,12 @@ __all__ = [
     "run",
     "tiny_function",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Agents without sources need not know of them: a third of the time of this package's import.
+    if name == "Rag":
+        from tinyllm_actors.agent.rag import Rag
+
+        return Rag
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

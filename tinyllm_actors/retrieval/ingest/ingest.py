@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
+import anyio.to_thread
 
 from tinyllm_actors.function import Call, Function
 from tinyllm_actors.kernel import Backoff, Supervisor
@@ -17,6 +18,7 @@ from tinyllm_actors.retrieval.ingest.progress import IngestProgress, Tally
 from tinyllm_actors.retrieval.ingest.reading import Ended, Failed, Found, Piece, Skipped, Unchanged, Work, find, read
 from tinyllm_actors.retrieval.ingest.settings import IngestSettings
 from tinyllm_actors.retrieval.loading import FORMATS, Loader, LoadLimits
+from tinyllm_actors.retrieval.loading.beneath import parts_beneath
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream
@@ -34,8 +36,8 @@ Tell = Callable[[IngestProgress], Awaitable[None]]
 class Ingest(Function):
     """Reads the files of a folder, cuts them into chunks, and brings an index up to date with them.
 
-    `ingest(folder=…)` answers how many sources were indexed, unchanged, failed, skipped and removed, how many chunks
-    were added and removed, and the first failures. `ingest.stream(folder=…)` delivers an `IngestProgress` for each
+    `ingest(path=…)` answers how many sources were indexed, unchanged, failed, skipped and removed, how many chunks
+    were added and removed, and the first failures. `ingest.stream(path=…)` delivers an `IngestProgress` for each
     source, and that dictionary at the end. A file that cannot be read is one failure and keeps what was indexed of it;
     an index that fails ends the call.
 
@@ -49,7 +51,7 @@ class Ingest(Function):
        `concurrency=2, batch=128` at most some 800 chunks are in memory, however many files there are.
 
     One ingest does one call at a time, and no two may share a ledger and an index. A call may take long:
-    `ingest.within(None)(folder=".")` has no deadline, and a stream has none unless told.
+    `ingest.within(None)(path=".")` has no deadline, and a stream has none unless told.
 
     Args:
         index: where chunks go, such as a `VectorIndex`.
@@ -122,30 +124,31 @@ class Ingest(Function):
         if self._owned is not None:
             await self._owned.aclose()
 
-    async def run(self, folder: str = ".") -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Bring the index up to date with a folder.
+    async def run(self, path: str = ".") -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Bring the index up to date with a folder, or with one file.
 
         Args:
-            folder: from the root; what is beyond it is neither read nor removed.
+            path: from the root; what is beyond it is neither read nor removed.
         """
 
         async def ignore(progress: IngestProgress) -> None:
             pass
 
-        return await self._ingest(folder, ignore)
+        return await self._ingest(path, ignore)
 
     async def produce(self, message: Any, emit: Callable[[Any], Awaitable[None]]) -> None:
         """Stream progress, and then the dictionary of the call."""
         if type(message) is not Call:
-            raise TypeError(f"{self.name} takes calls only; use `ref.stream(folder=…)`")
+            raise TypeError(f"{self.name} takes calls only; use `ref.stream(path=…)`")
 
-        async def run(folder: str = ".") -> dict[str, Any]:
-            return await self._ingest(folder, emit)
+        async def run(path: str = ".") -> dict[str, Any]:
+            return await self._ingest(path, emit)
 
         await emit(await self._call(message.arguments, run))
 
-    async def _ingest(self, folder: str, tell: Tell) -> dict[str, Any]:
+    async def _ingest(self, path: str, tell: Tell) -> dict[str, Any]:
         settings = self._settings
+        path = "/".join(await anyio.to_thread.run_sync(parts_beneath, settings.root, path)) or "."
         number = await self._ledger.begin()
         tally = Tally()
         failures: list[Exception] = []
@@ -160,7 +163,7 @@ class Ingest(Function):
                 tasks.cancel_scope.cancel()
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(attempt, find, folder, settings, path_sender, sender.clone())
+            tasks.start_soon(attempt, find, path, settings, path_sender, sender.clone())
             for loader in self._loaders:
                 tasks.start_soon(attempt, read, loader, settings, self._ledger, paths.clone(), sender.clone())
             paths.close()
@@ -168,7 +171,7 @@ class Ingest(Function):
             await attempt(self._write, number, work, tally, tell)
         if failures:
             raise failures[0]
-        await self._remove(number, folder, tally, tell)
+        await self._remove(number, path, tally, tell)
         return tally.report()
 
     async def _write(self, number: int, work: MemoryObjectReceiveStream[Work], tally: Tally, tell: Tell) -> None:
@@ -239,8 +242,8 @@ class Ingest(Function):
             await self._index.delete(stale.orphans)
         return len(stale.orphans)
 
-    async def _remove(self, number: int, folder: str, tally: Tally, tell: Tell) -> None:
-        while gone := await self._ledger.untouched(number, folder):
+    async def _remove(self, number: int, path: str, tally: Tally, tell: Tell) -> None:
+        while gone := await self._ledger.untouched(number, path):
             removed = await self._forget(number, gone)
             await self._ledger.finish(number, [], gone)
             tally.removed += removed

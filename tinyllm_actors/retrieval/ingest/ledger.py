@@ -154,9 +154,9 @@ class IngestLedger:
         statement = "INSERT INTO sources VALUES (?, '', ?) ON CONFLICT DO UPDATE SET run = excluded.run"
         await self._run(partial(_many, [(statement, rows)]))
 
-    async def untouched(self, run: int, folder: str, limit: int = 500) -> list[str]:
-        """Return sources beneath a folder that this run did not meet; some of them, if there are many."""
-        prefix = "" if folder in ("", ".") else folder.strip("/") + "/"
+    async def untouched(self, run: int, path: str, limit: int = 500) -> list[str]:
+        """Return sources beneath a path that this run did not meet; some of them, if there are many."""
+        prefix = "" if path == "." else path + "/"
         query = "SELECT source FROM sources WHERE run < ? AND substr(source, 1, ?) = ? ORDER BY source LIMIT ?"
         values = (run, len(prefix), prefix, limit)
         return await self._run(lambda database: [row[0] for row in database.execute(query, values)])

@@ -78,19 +78,19 @@ Work = Piece | Ended | Unchanged | Failed | Skipped | Found
 
 
 async def find(
-    folder: str, settings: IngestSettings, paths: MemoryObjectSendStream[str], work: MemoryObjectSendStream[Work]
+    path: str, settings: IngestSettings, paths: MemoryObjectSendStream[str], work: MemoryObjectSendStream[Work]
 ) -> None:
     """Send the paths of the files to read, and then how many files there are.
 
     Raises:
-        LoadError: the folder cannot be used, or has too many files.
+        LoadError: the path cannot be used, or has too many files.
         OSError: it cannot be read.
     """
     total = 0
     look = partial(
         find_files,
         settings.root,
-        folder,
+        path,
         suffixes=settings.suffixes,
         max_files=settings.max_files,
         max_depth=settings.max_depth,

@@ -18,7 +18,7 @@ from tinyllm_actors.errors import DocumentRefused, DocumentTooLarge
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-__all__ = ["FoundFile", "find_files", "fingerprint_file", "open_beneath"]
+__all__ = ["FoundFile", "find_files", "fingerprint_file", "open_beneath", "parts_beneath"]
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Without waiting for somebody to write, should the file be a pipe.
@@ -50,7 +50,9 @@ def open_beneath(root: str, path: str) -> int:
         DocumentRefused: the path leads out of the root, through a link, or to something that is no file.
         OSError: there is no such file, or it may not be read.
     """
-    parts = _parts(root, path)
+    parts = parts_beneath(root, path)
+    if not parts:
+        raise DocumentRefused(path, "is the root of the loader, and not a file")
     folder = os.open(root, _FOLDER)
     try:
         for part in parts[:-1]:
@@ -66,15 +68,20 @@ def open_beneath(root: str, path: str) -> int:
     return file
 
 
-def _parts(root: str, path: str) -> list[str]:
+def parts_beneath(root: str, path: str) -> list[str]:
+    """Return the parts of a path from the root; none for the root itself.
+
+    Raises:
+        DocumentRefused: it leads out of the root.
+    """
     if os.path.isabs(path):
         whole = os.path.abspath(root)
-        if not path.startswith(whole.rstrip("/") + "/"):
+        if not f"{path}/".startswith(whole.rstrip("/") + "/"):
             raise DocumentRefused(path, "is not beneath the root of the loader")
         path = path[len(whole) :]
     parts = [part for part in path.split("/") if part not in ("", ".")]
-    if not parts or ".." in parts or "\0" in path:
-        raise DocumentRefused(path, "is no path of a file beneath the root of the loader")
+    if ".." in parts or "\0" in path:
+        raise DocumentRefused(path, "is no path beneath the root of the loader")
     return parts
 
 
@@ -89,29 +96,32 @@ def _open(name: str, flags: int, folder: int, path: str) -> int:
 
 
 def find_files(
-    root: str, folder: str, *, suffixes: Collection[str], max_files: int, max_depth: int
+    root: str, path: str, *, suffixes: Collection[str], max_files: int, max_depth: int
 ) -> Iterator[list[FoundFile]]:
-    """Yield the files beneath a folder, a list for each folder, in the order of their names.
+    """Yield the files beneath a folder, a list for each folder, in the order of their names; or one file.
 
     Names that begin with a point are not looked at. What is not read is there too, with the reason.
 
     Args:
         root: paths are from there.
-        folder: where to look, from `root`; `"."` for all of it.
+        path: of the folder, or of the file, from `root`; `"."` for all of it.
         suffixes: of the names of the files to read, in small letters.
         max_files: to find before it is an error.
         max_depth: folders inside of one another that are looked into.
 
     Raises:
         DocumentTooLarge: there are more files.
-        DocumentRefused: the folder is not beneath the root.
+        DocumentRefused: the path leads out of the root, or through a link.
         OSError: it cannot be read.
     """
-    above = [] if folder in ("", ".") else _parts(root, folder)
+    above = parts_beneath(root, path)
     at = os.open(root, _FOLDER)
     try:
-        for part in above:
-            inner = _open(part, _FOLDER | os.O_NOFOLLOW, at, folder)
+        for place, part in enumerate(above, start=1):
+            if place == len(above) and stat.S_ISREG(os.lstat(part, dir_fd=at).st_mode):
+                yield [_judged(above, at, suffixes)]
+                return
+            inner = _open(part, _FOLDER | os.O_NOFOLLOW, at, path)
             os.close(at)
             at = inner
         found = 0
@@ -128,7 +138,7 @@ def find_files(
                 folders.clear()
             found += len(batch)
             if found > max_files:
-                raise DocumentTooLarge(folder, f"has more than max_files={max_files} files; raise it, or split it")
+                raise DocumentTooLarge(path, f"has more than max_files={max_files} files; raise it, or split it")
             if batch:
                 yield batch
     finally:
