@@ -8,6 +8,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from tinyllm_actors.cli.arguments import add_config, add_eval
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -58,6 +60,10 @@ def _prepare_streams() -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.command == "config":
+        from tinyllm_actors.cli import config
+
+        return config.check(options.file) if options.action == "check" else config.show(options.file)
     from tinyllm_actors.cli.program import run_program
 
     program: Main
@@ -65,6 +71,10 @@ def _run(options: argparse.Namespace) -> int:
         from tinyllm_actors.cli.demo import demo
 
         program = demo(options.model, streamed=options.stream, debug=options.debug)
+    elif options.command == "eval":
+        from tinyllm_actors.cli.evaluation import evaluation
+
+        program = evaluation(options)
     else:
         from tinyllm_actors.cli.chat import chat
 
@@ -93,7 +103,7 @@ class _Version(argparse.Action):
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tinyllm-actors", description="Agents as supervised actors.")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{demo,chat}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{demo,chat,eval,config}")
 
     demo = commands.add_parser(
         "demo",
@@ -117,13 +127,16 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("--key", default="chat", help="which conversation of the store; default: %(default)s")
     chat.add_argument("--trace", action="store_true", help="show each transition of the agent and its parts")
 
-    for command in (demo, chat):
+    evals, settings = add_eval(commands), add_config(commands)
+    for command in (demo, chat, evals[0]):
         command.add_argument(
             "--model",
             default="local",
             help="local (a small model inside the process), scripted (no model at all), or a name such as "
             "openai/gpt-4o-mini; default: %(default)s",
         )
+    for command in (demo, chat, *evals):
         command.add_argument("--backend", choices=BACKENDS, default="asyncio", help="default: %(default)s")
+    for command in (demo, chat, *evals, *settings):
         command.add_argument("--debug", action="store_true", help="log everything; show where a failure came from")
     return parser

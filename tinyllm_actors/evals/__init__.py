@@ -30,7 +30,7 @@ show it.
 2. **The example is the unit.** Repeats of an example are averaged before anything is resampled, since they are not
    independent. Of 8 right out of 10 the interval is 49 % to 94 % (Wilson); of 80 out of 100, 71 % to 87 %.
 3. **Differences are paired.** Two runs are compared over the same examples: exact McNemar for what is 0 or 1, else a
-   bootstrap of the differences. P-values are adjusted for the number of scores (Holm).
+   permutation test. P-values are adjusted for the number of scores (Holm).
 4. **Costs are counted, not guessed.** Every model call of a target, nested agents included, is booked on a budget of
    its own; an unknown price makes an unknown cost, which is not 0.
 5. **Material is data.** What is judged goes to the judge as JSON; an answer that asks for a good grade is graded.
@@ -71,7 +71,7 @@ from tinyllm_actors.evals.statistics import (
     bootstrap_interval,
     holm,
     mcnemar,
-    paired_bootstrap,
+    paired_difference,
     wilson_interval,
 )
 from tinyllm_actors.evals.summary import Metric, Summary, summarize
@@ -123,7 +123,7 @@ __all__ = [
     "holm",
     "load_examples",
     "mcnemar",
-    "paired_bootstrap",
+    "paired_difference",
     "parse_threshold",
     "read_run",
     "report_html",

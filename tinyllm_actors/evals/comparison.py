@@ -7,7 +7,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from tinyllm_actors.errors import DatasetInvalid
-from tinyllm_actors.evals.statistics import Difference, holm, mcnemar, paired_bootstrap
+from tinyllm_actors.evals.statistics import Difference, holm, mcnemar, paired_difference
+from tinyllm_actors.evals.summary import SCALES
 
 if TYPE_CHECKING:
     from tinyllm_actors.evals.records import EvalRun
@@ -27,7 +28,7 @@ class Change:
         before: its mean in the first run, over these.
         after: in the second.
         difference: the mean difference, its interval, and the p-value of the test.
-        test: `"mcnemar"` for what is 0 or 1 in single runs, else `"bootstrap"`.
+        test: `"mcnemar"` for what is 0 or 1 in single runs, else `"permutation"`.
         adjusted_p: the p-value as it counts among all scores of the comparison.
         significant: whether that is below the level.
         better: examples that improved, the most improved first.
@@ -80,7 +81,7 @@ def _worsened(change: Change) -> bool:
 def compare(before: EvalRun, after: EvalRun, *, confidence: float = 0.95) -> Comparison:
     """Return what changed from one run to another over the same examples.
 
-    Scores that are 0 or 1 are compared by the exact McNemar test, others by a paired bootstrap; p-values are adjusted
+    Scores that are 0 or 1 are compared by the exact McNemar test, others by a permutation test; p-values are adjusted
     for the number of scores (Holm). It takes CPU time, some 0.1 s for 1,000 examples and a score.
 
     ```python
@@ -108,7 +109,7 @@ def compare(before: EvalRun, after: EvalRun, *, confidence: float = 0.95) -> Com
         raise DatasetInvalid(
             f"{before.header.name} and {after.header.name}", None, "these runs have no example with a score in common"
         )
-    tested = [_tested(first, second, confidence) for _, first, second in found]
+    tested = [_tested(name, first, second, confidence) for name, first, second in found]
     adjusted = holm([difference.p_value for difference, _ in tested])
     changes: dict[str, Change] = {}
     for (name, first, second), (difference, test), p_value in zip(found, tested, adjusted, strict=True):
@@ -144,12 +145,14 @@ def _names(run: EvalRun) -> dict[str, None]:
     return dict.fromkeys(name for record in run.records for name in record.evals)
 
 
-def _tested(first: dict[str, list[float]], second: dict[str, list[float]], confidence: float) -> tuple[Difference, str]:
+def _tested(
+    name: str, first: dict[str, list[float]], second: dict[str, list[float]], confidence: float
+) -> tuple[Difference, str]:
     one = [fmean(values) for values in first.values()]
     two = [fmean(values) for values in second.values()]
-    difference = paired_bootstrap(one, two, confidence)
+    difference = paired_difference(one, two, confidence)
     scores = [*first.values(), *second.values()]
-    if all(len(values) == 1 and values[0] in (0.0, 1.0) for values in scores):
+    if name not in SCALES and all(len(values) == 1 and values[0] in (0.0, 1.0) for values in scores):
         p_value = mcnemar([bool(value) for value in one], [bool(value) for value in two])
         return Difference(difference.mean, difference.low, difference.high, p_value), "mcnemar"
-    return difference, "bootstrap"
+    return difference, "permutation"

@@ -52,17 +52,19 @@ def interval_plot(rows: Sequence[tuple[str, Interval]], *, low: float = 0.0, hig
     return "".join([*parts, "</svg>"])
 
 
-def histogram(values: Sequence[float], label: str, *, bins: int = 12) -> str:
+def histogram(values: Sequence[float], label: str, *, scale: float | None = None, bins: int = 12) -> str:
     """Return a plot of how often values occur; they are counted in `bins` steps of one width.
 
     Args:
         values: one or more.
         label: what they are.
+        scale: the highest possible value, if the lowest is 0; left out, 1 where all are between 0 and 1, else what
+            there is.
         bins: how many steps.
     """
     low, high = min(values), max(values)
-    if low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
+    if scale is not None or (low >= 0 and high <= 1):
+        low, high = 0.0, scale or 1.0
     span = (high - low) or 1.0
     counts = [0] * bins
     for value in values:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tinyllm_actors.evals.plots import histogram, interval_plot
 from tinyllm_actors.evals.reading import answer_of, question_of, text_of
+from tinyllm_actors.evals.summary import SCALES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -106,19 +107,21 @@ def _metrics(summary: Summary) -> str:
     if not summary.metrics:
         return '<h2>Scores</h2><p class="soft">There are none.</p>'
     metrics = list(summary.metrics.values())
-    unit = [metric for metric in metrics if min(metric.values) >= 0 and max(metric.values) <= 1]
+    unit = [
+        metric
+        for metric in metrics
+        if metric.name not in SCALES and min(metric.values) >= 0 and max(metric.values) <= 1
+    ]
     other = [metric for metric in metrics if metric not in unit]
     parts = [f'<h2>Scores <span class="soft">with {summary.confidence * 100:g} % intervals</span></h2>']
     if unit:
         parts.append(interval_plot([(metric.name, metric.interval) for metric in unit]))
     for metric in other:
-        high = max(metric.interval.high, *metric.values)
+        high = SCALES.get(metric.name) or max(metric.interval.high, *metric.values)
         low = min(0.0, metric.interval.low, *metric.values)
-        if metric.name.startswith("answer_correctness"):
-            high = 10.0
         parts.append(interval_plot([(metric.name, metric.interval)], low=low, high=high))
     parts.append('<h2>Distributions <span class="soft">of the examples</span></h2><div class="plots">')
-    parts += [histogram(metric.values, metric.name) for metric in metrics]
+    parts += [histogram(metric.values, metric.name, scale=SCALES.get(metric.name)) for metric in metrics]
     return "".join([*parts, "</div>"])
 
 

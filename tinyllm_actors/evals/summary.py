@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import fmean, pstdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tinyllm_actors.evals.statistics import Interval, bootstrap_interval, wilson_interval
 
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
     from tinyllm_actors.evals.records import EvalRun
 
-__all__ = ["Metric", "Summary", "by_example", "summarize"]
+__all__ = ["SCALES", "Metric", "Summary", "summarize"]
+
+
+SCALES: Final = {"answer_correctness": 10.0, "proc:answer_correctness": 10.0}
+"""The highest value of scores that go beyond 1, of which a 0 or a 1 is no truth value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ def summarize(run: EvalRun, *, confidence: float = 0.95) -> Summary:
         for evaluator in record.failed:
             failed[evaluator] = failed.get(evaluator, 0) + 1
     return Summary(
-        metrics={name: _metric(name, by_example(run, name), confidence) for name in names},
+        metrics={name: _metric(name, run.scores(name), confidence) for name in names},
         calls=len(run.records),
         errors=len(run.records) - len(done),
         failed_evaluations=failed,
@@ -111,15 +115,10 @@ def summarize(run: EvalRun, *, confidence: float = 0.95) -> Summary:
     )
 
 
-def by_example(run: EvalRun, name: str) -> dict[str, list[float]]:
-    """Return the scores of one name, by example and in the order of the records."""
-    return run.scores(name)
-
-
 def _metric(name: str, scores: dict[str, list[float]], confidence: float) -> Metric:
     values = tuple(fmean(repeats) for repeats in scores.values())
     repeated = any(len(repeats) > 1 for repeats in scores.values())
-    binary = all(value in (0.0, 1.0) for repeats in scores.values() for value in repeats)
+    binary = name not in SCALES and all(value in (0.0, 1.0) for repeats in scores.values() for value in repeats)
     if binary and not repeated:
         interval, method = wilson_interval(int(sum(values)), len(values), confidence), "wilson"
     else:
