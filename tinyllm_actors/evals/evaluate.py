@@ -146,18 +146,20 @@ async def _work_off(
 ) -> None:
     total = len(work) + len(log.done)
     queue = iter(work)
+    done = len(log.done)
     error: Exception | None = None
 
     async def drive(lane: FunctionRef) -> None:
-        nonlocal error
+        nonlocal done, error
         try:
             for example, repeat in queue:
                 record: Record = unwrap(await lane.within(None)(example=example, repeat=repeat))["record"]
                 # The write is short, but the disk may not be; and half a line must not be left behind.
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(log.append, record)
+                done += 1
                 if on_record is not None:
-                    on_record(record, len(log.done), total)
+                    on_record(record, done, total)
         except Exception as raised:
             error = error or raised
             group.cancel_scope.cancel()

@@ -107,6 +107,7 @@ class EvalRun(msgspec.Struct, frozen=True):
         return found
 
 
+_BEGINNING = b'{"kind":"run",'
 _LINE = msgspec.json.Decoder(RunHeader | Record)
 
 
@@ -153,6 +154,22 @@ def _decoded(line: bytes, path: Path, number: int) -> RunHeader | Record:
         raise DatasetInvalid(str(path), number, f"no result of a run: {error}") from error
 
 
+def _has_line(path: Path) -> bool:
+    """Whether a file holds anything but the beginning of a header.
+
+    Raises:
+        DatasetInvalid: it holds the beginning of something else.
+    """
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        first = file.readline(len(_BEGINNING))
+    if first and not _BEGINNING.startswith(first):
+        raise DatasetInvalid(str(path), 1, "this is no file of results: it does not begin with what was run")
+    with path.open("rb") as file:
+        return b"\n" in file.readline()
+
+
 class RecordLog:
     """Appends the records of a run to a file, one line each, and knows those of an earlier, interrupted run.
 
@@ -173,18 +190,14 @@ class RecordLog:
         self._file: BinaryIO | None = None
         if path is None:
             return
-        if path.exists() and path.stat().st_size:
+        if _has_line(path):
             self._resume(path, retry_errors)
-        else:
+        else:  # a new file, or one of a program that was killed while it wrote the first line
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab", buffering=0)
+            self._file = path.open("wb", buffering=0)
             self._file.write(msgspec.json.encode(header) + b"\n")
 
     def _resume(self, path: Path, retry_errors: bool) -> None:
-        if b"\n" not in path.open("rb").readline():
-            path.write_bytes(b"")  # killed while it wrote the first line
-            self.__init__(path, self.header)
-            return
         run, whole = _read(path)
         for field in ("digest", "evaluators", "repeats"):
             ours, theirs = getattr(self.header, field), getattr(run.header, field)

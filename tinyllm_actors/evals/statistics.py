@@ -179,7 +179,10 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
     won = sum(b and not a for a, b in zip(first, second, strict=True))
     trials = lost + won
     # In whole numbers: 2**trials is beyond a float from 1,024 on.
-    tail = sum(math.comb(trials, k) for k in range(min(lost, won) + 1))
+    tail = ways = 1
+    for k in range(min(lost, won)):
+        ways = ways * (trials - k) // (k + 1)
+        tail += ways
     return min(1.0, 2 * tail / 2**trials)
 
 
