@@ -3,25 +3,11 @@
 from tinyllm_actors.retrieval.bm25 import BM25Index
 from tinyllm_actors.retrieval.chunking import Chunk, ChunkChanges, Chunker, chunk_changes, chunk_id
 from tinyllm_actors.retrieval.citations import CitationReport, CitedSentence, QuoteCheck, check_citations
-from tinyllm_actors.retrieval.document import (
-    AnyDocument,
-    DictionaryDocument,
-    Document,
-    ImageDocument,
-    TableDocument,
-)
+from tinyllm_actors.retrieval.document import AnyDocument, DictionaryDocument, Document, ImageDocument, TableDocument
 from tinyllm_actors.retrieval.document_store import DocumentStore, FittedDocuments
-from tinyllm_actors.retrieval.filters import (
-    AllOf,
-    AnyOf,
-    Compare,
-    Contains,
-    Field,
-    Filter,
-    NotFilter,
-    field,
-    matches,
-)
+from tinyllm_actors.retrieval.filters import AllOf, AnyOf, Compare, Contains, Field, Filter, NotFilter, field, matches
+from tinyllm_actors.retrieval.fusion import normalised, reciprocal_rank_fusion
+from tinyllm_actors.retrieval.hybrid import hybrid_search
 from tinyllm_actors.retrieval.ingest import (
     ChunkIndex,
     Ingest,
@@ -32,7 +18,9 @@ from tinyllm_actors.retrieval.ingest import (
 )
 from tinyllm_actors.retrieval.loading import FORMATS, FoundFile, Loader, LoadLimits, LoadProgress, find_files
 from tinyllm_actors.retrieval.memory_store import MemoryVectorStore
+from tinyllm_actors.retrieval.quality import ndcg_at, recall_at, reciprocal_rank
 from tinyllm_actors.retrieval.registry import vector_store_from_url
+from tinyllm_actors.retrieval.rerank import Scorer, maximal_marginal_relevance, rerank
 from tinyllm_actors.retrieval.retriever import Retriever, interleaved
 from tinyllm_actors.retrieval.rows import Collection, Hit, Metadata, MetadataValue, Metric, Row, Scalar
 from tinyllm_actors.retrieval.sizing import estimate_size
@@ -77,6 +65,7 @@ __all__ = [
     "Retriever",
     "Row",
     "Scalar",
+    "Scorer",
     "TableDocument",
     "VectorIndex",
     "VectorStore",
@@ -87,7 +76,15 @@ __all__ = [
     "estimate_size",
     "field",
     "find_files",
+    "hybrid_search",
     "interleaved",
     "matches",
+    "maximal_marginal_relevance",
+    "ndcg_at",
+    "normalised",
+    "recall_at",
+    "reciprocal_rank",
+    "reciprocal_rank_fusion",
+    "rerank",
     "vector_store_from_url",
 ]

@@ -150,10 +150,9 @@ class FlatIndex:
         scores = self._scores(matrix, lengths, sought, metric)
         if mask is not None:
             scores[~mask] = -numpy.inf
-        best = _best(numpy, scores, k if metric != "l2" else k + 16)
-        if metric == "l2":  # squares lose the digits of small distances: measure those that are near again
-            scores[best] = -numpy.linalg.norm(matrix[best].astype(numpy.float64) - sought, axis=1)
-            best = best[numpy.argsort(-scores[best], kind="stable")][:k]
+        if metric == "l2":
+            scores = self._measured(matrix, scores, sought, k, float(lengths.max(initial=0.0)))
+        best = _best(numpy, scores, k)
         numbers = self._numbers[best if places is None else places[best]]
         return list(zip(numbers.tolist(), scores[best].tolist(), strict=True))
 
@@ -172,6 +171,25 @@ class FlatIndex:
             scores *= 2
             scores -= lengths * lengths
         return scores
+
+    def _measured(self, matrix: Any, scores: Any, sought: Any, k: int, longest: float) -> Any:
+        """Return minus the distances of the rows that may be among the nearest, and minus infinity for others.
+
+        A difference of squares loses the digits of small distances. So it only rules out rows that are farther than the
+        nearest `k` by more than it can be wrong; of unit length few are left.
+        """
+        numpy = self._numpy
+        real = scores > -numpy.inf
+        if k < int(real.sum()):
+            wrong = self._dimensions * 1.2e-7 * (longest + float(numpy.linalg.norm(sought))) ** 2
+            least = numpy.partition(scores, len(scores) - k)[len(scores) - k]
+            real &= scores >= least - 2 * wrong
+        places = numpy.flatnonzero(real)
+        exact = numpy.full(len(scores), -numpy.inf)
+        for first in range(0, len(places), _BLOCK):
+            some = places[first : first + _BLOCK]
+            exact[some] = -numpy.linalg.norm(matrix[some].astype(numpy.float64) - sought, axis=1)
+        return exact
 
 
 def _best(numpy: Any, scores: Any, k: int) -> Any:
