@@ -10,6 +10,7 @@ import pytest
 
 from tinyllm_actors import ActorSystem, Agent, ExampleManager, ExampleSelector, PromptManager, tool
 from tinyllm_actors.agent.input import check_input
+from tinyllm_actors.agent.prompting import Prompting
 from tinyllm_actors.errors import StartFailed
 from tinyllm_actors.function import as_function
 from tinyllm_actors.integrations.openai_compatible import OpenAICompatibleModel
@@ -18,6 +19,8 @@ from tinyllm_actors.llm import (
     AssistantMessage,
     ChatModel,
     ImagePart,
+    MaxTokensStrategy,
+    ModelInfo,
     SystemMessage,
     TextPart,
     UserMessage,
@@ -222,9 +225,25 @@ async def test_pictures_reach_the_provider(make: Any) -> None:
         agent = await system.spawn(Agent.spec(model=make(server.base_url), max_retries=0))
         result = await agent(content=[TextPart("What is it?"), ImagePart(PICTURE)])
         assert result["status"] == "success", result
-        sent = server.requests[0].json["messages"][-1]
+        body: Any = server.requests[0].json
+        sent = body["messages"][-1]
     assert sent["role"] == "user"
     assert sent["content"] == [
         {"type": "text", "text": "What is it?"},
         {"type": "image_url", "image_url": PICTURE},
     ]
+
+
+async def test_an_llm_learns_what_its_answers_may_be() -> None:
+    """The strategy, the ratio and the sizes that a manager was told are the model's too; known sizes come by name."""
+    manager = PromptManager(max_tokens="expected_ratio", expected_io_ratio=0.5, context_window=9_000, max_output=700)
+    assert Prompting(manager, "some/model").llm_options() == {
+        "max_tokens": MaxTokensStrategy.EXPECTED_RATIO,
+        "expected_io_ratio": 0.5,
+        "context_window_fallback": None,
+        "known_models": {"some/model": ModelInfo(context_window=9_000, max_output=700)},
+    }
+    prompting = Prompting(PromptManager(max_tokens="max"), "openai/gpt-4o-mini")
+    run = await prompting.begin(UserMessage("Hi"))
+    long = [UserMessage("x" * 300_000), UserMessage("y" * 300_000)]
+    assert [m.content for m in run.messages(long, [UserMessage("Hi")], ())][1:] == ["y" * 300_000, "Hi"]

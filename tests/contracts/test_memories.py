@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyllm_actors import ActorSystem, Agent, BufferMemory, CharacterBufferMemory, Memory, TokenBufferMemory
@@ -114,6 +114,7 @@ def check(kind: str, shown: list[Any], history: list[Any]) -> None:
 
 
 @every_kind
+@settings(max_examples=settings().max_examples // 2)
 @given(history=HISTORIES, batches=st.integers(1, 5))
 def test_a_memory_shows_whole_groups_in_order_within_its_size(kind: str, history: list[Message], batches: int) -> None:
     """Whatever is said, in whatever pieces: no orphan, the order kept, the newest there, the size respected."""

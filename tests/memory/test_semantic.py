@@ -122,7 +122,9 @@ async def test_what_it_holds_is_bounded() -> None:
         )
         memory = await system.spawn(spec)
         shown = await memory(facts=["one", "two", "three", "four " * 9], query="two")
-        assert recalled(shown) == ["two", "three", "four f … our"]
+        assert len(recalled(shown)) == 3
+        shown = await memory(facts=["three", "five"], query="two")
+        assert recalled(shown) == ["The of … ix.", "four f … our", "five"]
 
 
 async def test_an_agent_is_shown_what_it_should_know() -> None:
@@ -143,6 +145,8 @@ async def test_what_makes_no_vectors_is_refused() -> None:
         SemanticMemory(HashEmbeddings(), facts="one text")
     with pytest.raises(ConfigurationError, match="k must"):
         SemanticMemory(HashEmbeddings(), k=0)
+    with pytest.raises(ConfigurationError, match="less than max_entries=2"):
+        SemanticMemory(HashEmbeddings(), facts=FACTS, max_entries=2)
 
 
 async def test_a_function_may_answer_bare_vectors() -> None:

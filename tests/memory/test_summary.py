@@ -23,6 +23,11 @@ def said(*words: str) -> list[Message]:
     return [UserMessage(word) for word in words]
 
 
+def length(message: Any) -> int:
+    """Measure a message by its text."""
+    return len(message.content)
+
+
 def contents(result: Any) -> list[str]:
     """Return the texts of what a memory shows."""
     return [message.content for message in result["output"]["memories"]]
@@ -49,6 +54,7 @@ async def test_a_summariser_that_fails_loses_nothing() -> None:
     async with ActorSystem("test") as system:
         summariser = LLM.spec(model, max_retries=0)
         memory = await system.spawn(SummaryMemory.spec(summariser, buffer_size=8, keep=1))
+        shown: list[str] = []
         for n in range(10):
             shown = contents(await memory(messages=said(str(n))))
         assert shown == [str(n) for n in range(10)]
@@ -78,6 +84,7 @@ async def test_a_summary_of_the_same_is_not_paid_for_twice() -> None:
     async with ActorSystem("test") as system:
         memory = await system.spawn(SummaryMemory.spec(cache(LLM.spec(model)), buffer_size=3, keep=1))
         everything = said(*map(str, range(7)))
+        before: Any = None
         for message in everything:
             before = await memory(messages=[message])
         assert await memory(messages=everything, clear=True) == before
@@ -125,7 +132,7 @@ async def test_the_size_is_measured_as_one_likes() -> None:
         return "short"
 
     async with ActorSystem("test") as system:
-        spec = SummaryMemory.spec(summarise, buffer_size=10, keep=4, measure=lambda message: len(message.content))
+        spec = SummaryMemory.spec(summarise, buffer_size=10, keep=4, measure=length)
         memory = await system.spawn(spec)
         assert contents(await memory(messages=said("12345", "6789", "abc"))) == [f"{SUMMARY_HEAD}\nshort", "abc"]
 
@@ -134,7 +141,7 @@ async def test_the_size_is_measured_as_one_likes() -> None:
 async def test_what_has_no_meaning_is_refused(options: dict[str, Any]) -> None:
     """The message names the value."""
     with pytest.raises(ConfigurationError, match=r"0|50|1\.5"):
-        SummaryMemory(lambda content: content, **options)
+        SummaryMemory(str.upper, **options)
     with pytest.raises(ConfigurationError, match="summariser='gpt'"):
         SummaryMemory("gpt")  # pyright: ignore[reportArgumentType]
 
@@ -174,7 +181,9 @@ def test_a_transcript_has_calls_and_results() -> None:
     assert [len(shortened("0123456789", size)) for size in range(1, 12)] == [*range(1, 11), 10]
 
 
-@pytest.mark.parametrize("answer", [None, 7, [], {"summary": 7}, {"response": 1}])
+@pytest.mark.parametrize(
+    "answer", [None, 7, [], {"summary": 7}, {"response": 1}, {"response": {"choices": []}}, {"completion": 7}]
+)
 def test_what_holds_no_text_is_no_summary(answer: Any) -> None:
     """No answer of any Function is taken for a summary by mistake."""
     assert answer_text(answer) == ""

@@ -104,11 +104,17 @@ async def test_answers_of_many_kinds(folder: Path) -> None:
         return client
 
     assert await RemotePrompts(later).get("a") == PromptVersion("a", 4, "{{name}}", "remote")
-    assert await RemotePrompts(lambda name, **_: whole).get("a") == whole
-    for nothing in (None, SimpleNamespace(prompt=[{"role": "user"}])):
+    answers: list[Any] = [whole, None, SimpleNamespace(prompt=[{"role": "user"}])]
+
+    def next_answer(name: str, **_: Any) -> Any:
+        return answers.pop(0)
+
+    prompts = RemotePrompts(next_answer)
+    assert await prompts.get("a") == whole
+    for name in ("b", "c"):
         with pytest.raises(UnknownPrompt, match="no fallback"), structlog.testing.capture_logs() as logs:
-            await RemotePrompts(lambda name, nothing=nothing, **_: nothing).get("a")
-        assert logs[0]["prompt"] == "a"
+            await prompts.get(name)
+        assert logs[0]["prompt"] == name
 
 
 async def test_a_service_that_hangs_is_left() -> None:

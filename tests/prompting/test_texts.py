@@ -208,7 +208,7 @@ class Order(BaseModel):
     paid: bool = False
     tags: set[str] = set()
     notes: dict[str, Annotated[float, "a sum"]] = Field(default_factory=dict[str, float])
-    status: Literal["new", "sent"] = Field("new", description="where it is")
+    status: Literal["new", "sent"] = Field(default="new", description="where it is")
     anything: Any = None
 
 

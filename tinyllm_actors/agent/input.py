@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, LiteralString
 
 import msgspec
 
@@ -26,19 +26,18 @@ def check_input(arguments: dict[str, Any]) -> dict[str, Any]:
         try:
             return {**arguments, "content": msgspec.convert(content, list[ContentPart])}
         except msgspec.ValidationError as error:
-            problem = ("message_part", f"a part of the message is none: {error}")
-            raise _refusal(problem, content) from error
+            raise _refusal("message_part", "a part of the message is none: {why}", content, why=str(error)) from error
     if content is None:
         problem = ("missing_message", "there is no message; pass what the user said as content='…'")
     elif isinstance(content, str | list):
         problem = ("empty_message", "the message is empty; pass what the user said as content='…'")
     else:
         problem = ("message_type", "a message is text, or a list of parts; pass what the user said as content='…'")
-    raise _refusal(problem, content)
+    raise _refusal(*problem, content)
 
 
-def _refusal(problem: tuple[Any, str], content: Any) -> Exception:
+def _refusal(kind: LiteralString, message: LiteralString, content: Any, **context: str) -> Exception:
     from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError  # only bad input needs it
 
-    detail = InitErrorDetails(type=PydanticCustomError(*problem), loc=("content",), input=content)
+    detail = InitErrorDetails(type=PydanticCustomError(kind, message, context), loc=("content",), input=content)
     return ValidationError.from_exception_data("AgentInput", [detail])

@@ -93,8 +93,8 @@ class Parts:
         self.ask_later = ask_later
         self._schemas = self._describe(toolkit.tools.values())
 
-    async def remember(self, messages: Sequence[Message]) -> list[Message]:
-        """Add messages to the memory and return what it shows."""
+    async def remember(self, messages: Sequence[Message]) -> list[Any]:
+        """Add messages to the memory and return what it shows: messages, and what it says itself."""
         return unwrap(await self.memory(messages=messages))["memories"]
 
     async def schemas(self) -> list[ToolSchema]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -84,17 +83,19 @@ class SemanticMemory(Memory):
     ) -> None:
         super().__init__(**options)
         at_least(1, buffer_size=buffer_size, k=k, max_entries=max_entries, max_entry_characters=max_entry_characters)
-        if isinstance(facts, str) or len(facts) > max_entries:
-            raise ConfigurationError(f"facts is a list of at most max_entries={max_entries} texts, got {facts!r:.200}")
+        if isinstance(facts, str) or len(facts) >= max_entries:
+            raise ConfigurationError(
+                f"facts is a list of less than max_entries={max_entries} texts, got {facts!r:.200}"
+            )
         self.buffer_size = buffer_size
         self._embedding = Embedding(embedder)
         self._k = k
         self._threshold = threshold
         self._max_entries = max_entries
         self._max_characters = max_entry_characters
-        self._given = [fact.strip() for fact in facts if fact.strip()]
+        self._given = dict.fromkeys(shortened(fact.strip(), max_entry_characters) for fact in facts if fact.strip())
         self._vectors: dict[str, array[float]] = {}
-        self._due: deque[str] = deque(maxlen=max_entries)
+        self._due: dict[str, None] = {}
         self._turn: list[list[Any]] = []
         self._asked: tuple[str, array[float]] | None = None
         self.forget()
@@ -117,7 +118,8 @@ class SemanticMemory(Memory):
         """
         if clear:
             self.forget()
-        self._due.extend(shortened(fact.strip(), self._max_characters) for fact in facts if fact.strip())
+        for fact in facts:
+            self._add(fact)
         self.remember(messages)
         held = self.groups.messages()
         found = await self._find(question_of(held) if query is None else query.strip())
@@ -140,20 +142,27 @@ class SemanticMemory(Memory):
         super().forget()
         kept = {text: vector for text in self._given if (vector := self._vectors.get(text)) is not None}
         self._vectors = kept
-        self._due.clear()
-        self._due.extend(shortened(fact, self._max_characters) for fact in self._given if fact not in kept)
+        self._due = dict.fromkeys(fact for fact in self._given if fact not in kept)
         self._turn = []
         self._asked = None
 
     def _end_turn(self) -> None:
         turn, self._turn = self._turn, []
-        text = transcript(turn, self._max_characters, with_tools=False)
-        if text:
-            self._due.append(shortened(text, self._max_characters))
+        self._add(transcript(turn, self._max_characters, with_tools=False))
+
+    def _add(self, text: str) -> None:
+        """Take in an entry; of too many the oldest goes."""
+        text = shortened(text.strip(), self._max_characters)
+        if not text or text in self._vectors:
+            return
+        self._due[text] = None
+        while len(self._vectors) + len(self._due) > self._max_entries:
+            entries: dict[str, Any] = self._vectors if self._vectors.keys() - self._given.keys() else self._due
+            del entries[next(entry for entry in entries if entry not in self._given)]
 
     async def _find(self, query: str) -> list[str]:
         """Return the entries that are like the query, in the order in which they came."""
-        due = [text for text in dict.fromkeys(self._due) if text not in self._vectors]
+        due = list(self._due)
         if not query or not (due or self._vectors):
             return []
         query = shortened(query, self._max_characters)
@@ -175,15 +184,11 @@ class SemanticMemory(Memory):
             return []
         self._vectors.update(zip(due, rows, strict=True))
         self._due.clear()
-        while len(self._vectors) > self._max_entries:
-            del self._vectors[next(text for text in self._vectors if text not in self._given)]
         entries = list(self._vectors)
         found = most_similar(self._asked[1], list(self._vectors.values()), self._k, threshold=self._threshold)
         return [entries[index] for index in sorted(index for index, _ in found)]
 
     def _start_over(self, due: Sequence[str]) -> None:
-        texts = [*self._vectors, *due]
+        self._due = dict.fromkeys([*self._vectors, *due])
         self._vectors = {}
         self._asked = None
-        self._due.clear()
-        self._due.extend(texts)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from tinyllm_actors.function.language.said import role_of, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 __all__ = ["answer_text", "shortened", "summary_prompt", "transcript"]
 
@@ -92,13 +92,16 @@ def answer_text(output: Any) -> str:
     """
     if isinstance(output, str):
         return output.strip()
-    if isinstance(output, dict):
-        found: Mapping[str, Any] = output  # pyright: ignore[reportUnknownVariableType]
-        if "completion" in found:
-            return text_of(found["completion"].message).strip()
-        if "response" in found and isinstance(found["response"], dict):
-            return str(found["response"]["choices"][0]["message"]["content"] or "").strip()
-        for key in ("summary", "content", "text", "output", "response"):
-            if isinstance(found.get(key), str):
-                return found[key].strip()
-    return ""
+    if not isinstance(output, dict):
+        return ""
+    found = cast("dict[str, Any]", output)
+    if "completion" in found:
+        return text_of(getattr(found["completion"], "message", None)).strip()
+    response = found.get("response")
+    if isinstance(response, dict):
+        try:
+            return str(cast("dict[str, Any]", response)["choices"][0]["message"]["content"] or "").strip()
+        except (LookupError, TypeError):
+            return ""
+    texts = [found.get(key) for key in ("summary", "content", "text", "output", "response")]
+    return next((text.strip() for text in texts if isinstance(text, str)), "")

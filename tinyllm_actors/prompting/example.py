@@ -43,12 +43,13 @@ def as_examples(examples: Iterable[ExampleLike]) -> list[Example]:
         ConfigurationError: one is none, or has no text; the message names its place.
     """
     found: list[Example] = []
-    for place, example in enumerate(examples):
+    for place, example in enumerate(cast("Iterable[Any]", examples)):
         texts: tuple[Any, ...] = ()
         if isinstance(example, Example):
             texts = (example.user_message, example.assistant_message)
         elif isinstance(example, Mapping):
-            user, assistant = (example.get(f"{role}_message", example.get(role)) for role in ("user", "assistant"))
+            named = cast("Mapping[str, Any]", example)
+            user, assistant = (named.get(f"{role}_message", named.get(role)) for role in ("user", "assistant"))
             texts = (user, assistant)
         elif isinstance(example, tuple | list):
             texts = tuple(cast("tuple[Any, ...]", example))

@@ -11,6 +11,7 @@ from tinyllm_actors.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
 
 __all__ = ["describe_model", "model_to_text"]
 
@@ -76,9 +77,10 @@ def _value_lines(value: Any, depth: int, described: bool) -> list[str]:
     """Return a value as lines; one line for what has no parts."""
     if depth == 0:
         return ["…"]
-    if hasattr(type(value), "model_fields"):
-        named = {name: getattr(value, name) for name in type(value).model_fields}
-        notes = {name: info.description for name, info in type(value).model_fields.items() if described}
+    fields = _fields(value)
+    if fields is not None:
+        named = {name: getattr(value, name) for name in fields}
+        notes = {name: info.description for name, info in fields.items() if described}
         return _named_lines(named, notes, depth, described) or ["(nothing)"]
     if isinstance(value, Mapping):
         mapping = cast("Mapping[Any, Any]", value)
@@ -104,8 +106,13 @@ def _named_lines(values: Mapping[str, Any], notes: Mapping[str, str | None], dep
     return lines
 
 
+def _fields(value: object) -> Mapping[str, FieldInfo] | None:
+    """Return the fields of a model; None for everything else."""
+    return getattr(type(value), "model_fields", None)
+
+
 def _has_parts(value: Any) -> bool:
-    if hasattr(type(value), "model_fields"):
+    if _fields(value) is not None:
         return True
     return isinstance(value, Mapping | list | tuple | set | frozenset) and bool(cast("list[Any]", value))
 
@@ -162,7 +169,7 @@ def _kind(annotation: Any) -> str:
         return f"map from {_kind(arguments[0])} to {_kind(arguments[1])}"
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return " or ".join(_quoted(member.value) for member in annotation)
-    return getattr(annotation, "__name__", str(annotation))
+    return str(getattr(cast("object", annotation), "__name__", cast("object", annotation)))
 
 
 def _quoted(value: Any) -> str:

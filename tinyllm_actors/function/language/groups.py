@@ -44,9 +44,6 @@ class Groups:
         self._sizes: deque[int] = deque()
         self._open: list[str] = []
 
-    def __len__(self) -> int:
-        return len(self._groups)
-
     def add(self, message: Any) -> bool:
         """Take in a message; False if it is a result that has no place here."""
         size = self._measure(message)  # first, as it may raise

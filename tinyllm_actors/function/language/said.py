@@ -79,7 +79,7 @@ def role_of(message: Any) -> str:
     role = getattr(message, "role", None)
     if isinstance(role, str):
         return role
-    config: Any = getattr(type(message), "__struct_config__", None)
+    config: Any = getattr(cast("type[object]", type(message)), "__struct_config__", None)
     return str(getattr(config, "tag", None) or "")
 
 
