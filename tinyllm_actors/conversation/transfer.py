@@ -14,6 +14,7 @@ from tinyllm_actors.conversation.codec import unseal
 from tinyllm_actors.conversation.records import Append, corrupt
 from tinyllm_actors.conversation.state import ConversationState
 from tinyllm_actors.errors import EntryRejected
+from tinyllm_actors.kernel.redaction import masked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["export_lines", "import_lines"]
 
 PAGE: Final = 200
+MAX_DEPTH: Final = 100
+"""Of JSON inside of an entry, beyond which a redacted export masks it whole."""
 
 
 class _Header(msgspec.Struct, frozen=True, tag_field="line", tag="conversation"):
@@ -42,10 +45,16 @@ _encoder: Final = msgspec.json.Encoder()
 _decoder: Final[msgspec.json.Decoder[_Header | _Line]] = msgspec.json.Decoder(_Header | _Line)
 
 
-async def export_lines(store: ConversationStore, key: str) -> AsyncGenerator[bytes, None]:
+async def export_lines(store: ConversationStore, key: str, *, redacted: bool = False) -> AsyncGenerator[bytes, None]:
     """Yield a conversation as lines of JSON, line break included; nothing for one that is not there.
 
     What is appended meanwhile is left out. Use it under `contextlib.aclosing`.
+
+    Args:
+        store: where it is.
+        key: its key.
+        redacted: mask secrets, as the log does: for an export that leaves the house. It can be imported, with `***`
+            where they were.
 
     Raises:
         CorruptJournal: an entry is damaged.
@@ -60,7 +69,10 @@ async def export_lines(store: ConversationStore, key: str) -> AsyncGenerator[byt
     while page:
         for record in page:
             if record.sequence <= last:
-                yield _encoder.encode(_Line(record.kind, record.version, msgspec.Raw(record.body))) + b"\n"
+                body = record.body
+                if redacted:
+                    body = _encoder.encode(masked(msgspec.json.decode(body), depth=MAX_DEPTH))
+                yield _encoder.encode(_Line(record.kind, record.version, msgspec.Raw(body))) + b"\n"
         end = page[-1].sequence
         page = await store.page(key, after=end, limit=PAGE) if end < last else []
         if page and page[0].sequence != end + 1:

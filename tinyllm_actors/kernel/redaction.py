@@ -37,6 +37,11 @@ _FIELD: Final = (
     r"|(?:access|auth|refresh|id|session|csrf|bearer|bot)[_-]?token)"
 )
 
+_QUOTE: Final = r"\\{0,8}[\"']"
+"""A quotation mark, also inside of a JSON text or a `repr` that is inside of another."""
+
+_WORDS: Final = ("key", "secret", "passw", "passp", "token", "credential", "cookie", "jwt", "authorization")
+
 # Texts may hold anything of any length, so each pattern takes linear time: what may repeat before a decision is
 # bounded, and what stands before a name need not be matched to stay. A pattern is tried only where one of its words
 # occurs, which most texts have none of.
@@ -48,31 +53,51 @@ _PATTERNS: Final[tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...]] = (
     # ?token=… in an address
     (
         ("?", "&"),
-        re.compile(r"(?i)([?&](?:[a-z0-9_.-]{0,40}(?:token|key|sig|signature|secret|auth|password))=)[^&\s#\"'<>]+"),
+        re.compile(r"(?i)([?&](?:[a-z0-9_.-]{0,40}(?:token|key|sig|signature|secret|auth|password))=)[^&\s#\"'<>\\]+"),
         rf"\1{MASK}",
     ),
     # a header, to the end of its line or string
     (
         ("authorization", "cookie"),
         re.compile(
-            r"(?i)((?:authorization|cookie)[\"']?\s{0,5}[:=]\s{0,5}+[\"']?+)(?!(?:bearer|basic) \*\*\*)[^\r\n\"']{4,}"
+            rf"(?i)((?:authorization|cookie)(?:{_QUOTE})?\s{{0,5}}[:=]\s{{0,5}}+(?:{_QUOTE})?+)"
+            r"(?!(?:bearer|basic) \*\*\*)[^\r\n\"'\\]{4,}"
         ),
         rf"\1{MASK}",
     ),
-    # "key": "value with spaces", also inside of a JSON text that is inside of another
+    # "key": "value with spaces"
     (
-        ("key", "secret", "passw", "passp", "token", "credential", "cookie", "jwt"),
-        re.compile(rf"(?i)({_FIELD}[a-z0-9_-]{{0,60}}\\?[\"']?\s{{0,20}}[=:]\s{{0,20}})(\\?[\"'])[^\"'\\]{{1,4000}}"),
+        _WORDS,
+        re.compile(
+            rf"(?i)({_FIELD}[a-z0-9_-]{{0,60}}(?:{_QUOTE})?\s{{0,20}}[=:]\s{{0,20}})({_QUOTE})[^\"'\\]{{1,4000}}"
+        ),
+        rf"\1\2{MASK}",
+    ),
+    # ("key", "value"), a header as a pair, and {"name": "key", "value": "value"}
+    (
+        _WORDS,
+        re.compile(
+            rf"(?i)((?:{_FIELD}|authorization|token)[a-z0-9_-]{{0,60}}{_QUOTE}\s{{0,20}},\s{{0,20}}"
+            rf"(?:{_QUOTE}value{_QUOTE}\s{{0,20}}:\s{{0,20}})?+)({_QUOTE})[^\"'\\]{{1,4000}}"
+        ),
         rf"\1\2{MASK}",
     ),
     # key=value
     (
-        ("key", "secret", "passw", "passp", "token", "credential", "cookie", "jwt"),
-        re.compile(rf"(?i)({_FIELD}[a-z0-9_-]{{0,60}}[\"']?\s{{0,20}}[=:]\s{{0,20}}[\"']?)[^\s\"',;&)}}\]]{{4,}}"),
+        _WORDS,
+        re.compile(
+            rf"(?i)({_FIELD}[a-z0-9_-]{{0,60}}(?:{_QUOTE})?\s{{0,20}}[=:]\s{{0,20}}(?:{_QUOTE})?)[^\s\"',;&)}}\]\\]{{4,}}"
+        ),
         rf"\1{MASK}",
     ),
-    (("token",), re.compile(r"(?i)((?<![a-z_-])token[\"']?\s{0,5}=\s{0,5}|[\"']token\\?[\"']\s{0,5}:\s{0,5}\\?[\"']?)"
-                            r"[^\s\"'\\,;&)}\]]{4,}"), rf"\1{MASK}"),
+    (
+        ("token",),
+        re.compile(
+            rf"(?i)((?<![a-z_-])token(?:{_QUOTE})?\s{{0,5}}=\s{{0,5}}|[\"']token{_QUOTE}\s{{0,5}}:\s{{0,5}}(?:{_QUOTE})?)"
+            r"[^\s\"'\\,;&)}\]]{4,}"
+        ),
+        rf"\1{MASK}",
+    ),
     # keys by their well-known prefixes
     (
         ("sk", "pk", "rk", "lf", "gh", "AIza", "AKIA", "xox", "hf_"),
@@ -88,7 +113,7 @@ _PATTERNS: Final[tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...]] = (
         re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^-]{1,20000}(?:-----END [A-Z ]{0,30}PRIVATE KEY-----)?"),
         MASK,
     ),
-)  # fmt: skip
+)
 
 
 class _Policy:
@@ -217,12 +242,15 @@ def masked(values: Mapping[Any, Any], *, depth: int = 4) -> dict[Any, Any]:
         values: what to copy; values that are no mapping, list, tuple or text are shared, not copied.
         depth: how many of them deep to look; what lies deeper is masked whole.
     """
-    return {
-        name: MASK
-        if value is not None and isinstance(name, str) and is_secret_name(name)
-        else _masked(value, depth - 1)
-        for name, value in values.items()
-    }
+    about = values.get("name")
+    hidden = isinstance(about, str) and is_secret_name(about)
+    copy: dict[Any, Any] = {}
+    for name, value in values.items():
+        if value is not None and isinstance(name, str) and (is_secret_name(name) or (hidden and name == "value")):
+            copy[name] = MASK
+        else:
+            copy[name] = _masked(value, depth - 1)
+    return copy
 
 
 def _masked(value: Any, depth: int) -> Any:
@@ -232,5 +260,7 @@ def _masked(value: Any, depth: int) -> Any:
         return masked(cast("Mapping[Any, Any]", value), depth=depth) if depth > 0 else MASK
     if type(value) in (list, tuple):
         entries = cast("list[Any] | tuple[Any, ...]", value)
+        if len(entries) == 2 and isinstance(entries[0], str) and is_secret_name(entries[0]):
+            return type(entries)((entries[0], MASK))  # a header as a pair
         return type(entries)(_masked(entry, depth - 1) for entry in entries) if depth > 0 else MASK
     return value
