@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import os
 import random
+import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable
-from datetime import date
+from datetime import date, time, timedelta
 from typing import Any
 
 import anyio
@@ -20,6 +21,7 @@ from tinyllm_actors.retrieval import (
     AnyDocument,
     DictionaryDocument,
     Document,
+    ImageDocument,
     Loader,
     LoadLimits,
     LoadProgress,
@@ -306,3 +308,76 @@ def test_senseless_limits_are_refused(options: dict[str, Any]) -> None:
     """A limit without a meaning is an error that names it."""
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         LoadLimits(**options)
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "message"),
+    [
+        (b"a\0b", "a.txt", "zero byte at 1"),
+        (b"<svg/>", "a.png", "is no picture"),
+        (b"hello", "a.pdf", "does not begin with %PDF"),
+        (b"a\n" + b"x" * 20, "a.csv", "is no table: field larger than field limit"),
+        (b"not a zip", "a.docx", "is damaged, or not of its kind"),
+    ],
+)
+def test_what_is_of_another_kind_says_so(data: bytes, name: str, message: str) -> None:
+    """A file that is not what its name says is malformed, and the message says what is wrong."""
+    _, end = _read(data, name, LoadLimits(max_characters=10))
+    assert isinstance(end, Failed)
+    assert (end.why, message in end.message) == ("malformed", True), end
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (PNG, "image/png"),
+        (b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (b"GIF89a", "image/gif"),
+        (b"RIFF....WEBPVP8 ", "image/webp"),
+    ],
+)
+def test_pictures_are_told_by_their_first_bytes(data: bytes, kind: str) -> None:
+    """The kind of a picture is what it is, whatever its name says."""
+    assert _documents(data, "a.jpg") == [ImageDocument(data, kind, metadata={"source": "a.jpg"})]
+
+
+@pytest.mark.parametrize(
+    ("module", "data", "name"),
+    [
+        ("pypdf", pdf(["x"]), "a.pdf"),
+        ("docx", word(), "a.docx"),
+        ("openpyxl", excel(), "a.xlsx"),
+        ("selectolax.lexbor", HTML, "a.html"),
+    ],
+)
+def test_a_missing_package_says_how_to_install_it(
+    module: str, data: bytes, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the extra, the answer is which package is missing."""
+    monkeypatch.setitem(sys.modules, module, None)
+    _, end = _read(data, name)
+    assert isinstance(end, Failed)
+    assert (end.why, "tinyllm_actors[documents]" in end.message) == ("missing", True)
+
+
+def test_values_of_sheets_are_plain() -> None:
+    """Times of day, days and durations in cells are text, numbers stay numbers."""
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.append(["time", "for", "n"])
+    sheet.append([time(12, 30), timedelta(hours=30), 1.5])
+    file = io.BytesIO()
+    book.save(file)
+    (table,) = _documents(file.getvalue(), "a.xlsx")
+    assert isinstance(table, TableDocument)
+    assert table.rows == (("12:30:00", "1 day, 6:00:00", 1.5),)
+
+
+def test_pages_of_any_shape() -> None:
+    """A page without a body, without a title, or with a single text is read."""
+    known = {"source": "a.html"}
+    for data, content in ((b"", ""), (b"x", "x"), (b"<title></title><p>y", "y")):
+        assert _documents(data, "a.html") == [Document(content, known)]
