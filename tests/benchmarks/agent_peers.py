@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+import warnings
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["PEERS"]
 
+load: Callable[[str], Any] = importlib.import_module  # none of them need be installed where types are checked
+
 
 @asynccontextmanager
 async def pydantic_ai() -> AsyncGenerator[Subject]:
     """Open pydantic-ai: one agent for all conversations, a history for each."""
-    from pydantic_ai import Agent
-    from pydantic_ai.models.openai import OpenAIChatModel
-    from pydantic_ai.providers.openai import OpenAIProvider
-
     agents: dict[str, Any] = {}
 
     class Talk:
@@ -49,8 +49,9 @@ async def pydantic_ai() -> AsyncGenerator[Subject]:
     class Agents:
         async def conversation(self, base: str, *, forgetful: bool = False) -> Conversation:
             if base not in agents:
-                model = OpenAIChatModel("bench", provider=OpenAIProvider(base_url=base, api_key="x"))
-                agents[base] = Agent(model, system_prompt=CHARACTER, tools=[get_user_property])
+                provider = load("pydantic_ai.providers.openai").OpenAIProvider(base_url=base, api_key="x")
+                model = load("pydantic_ai.models.openai").OpenAIChatModel("bench", provider=provider)
+                agents[base] = load("pydantic_ai").Agent(model, system_prompt=CHARACTER, tools=[get_user_property])
             return Talk(agents[base], forgetful)
 
     yield Agents()
@@ -61,9 +62,7 @@ async def openai_agents() -> AsyncGenerator[Subject]:
     """Open openai-agents: one agent for all conversations, a list of items for each."""
     # Beside this file there is one of the same name.
     sys.path.remove(str(Path(__file__).parent))
-    import agents
-    from openai import AsyncOpenAI
-
+    agents = load("agents")
     agents.set_tracing_disabled(True)
     known: dict[str, Any] = {}
     tool = agents.function_tool(get_user_property)
@@ -91,7 +90,7 @@ async def openai_agents() -> AsyncGenerator[Subject]:
     class Agents:
         async def conversation(self, base: str, *, forgetful: bool = False) -> Conversation:
             if base not in known:
-                client = AsyncOpenAI(base_url=base, api_key="x", max_retries=0, timeout=600)
+                client = load("openai").AsyncOpenAI(base_url=base, api_key="x", max_retries=0, timeout=600)
                 model = agents.OpenAIChatCompletionsModel(model="bench", openai_client=client)
                 known[base] = agents.Agent(name="bench", instructions=CHARACTER, model=model, tools=[tool])
             return Talk(known[base], forgetful)
@@ -102,11 +101,6 @@ async def openai_agents() -> AsyncGenerator[Subject]:
 @asynccontextmanager
 async def langgraph() -> AsyncGenerator[Subject]:
     """Open langgraph: one graph for all conversations, a list of messages for each, without a saver."""
-    import warnings
-
-    from langchain_openai import ChatOpenAI
-    from langgraph.prebuilt import create_react_agent
-
     graphs: dict[str, Any] = {}
 
     class Talk:
@@ -131,10 +125,14 @@ async def langgraph() -> AsyncGenerator[Subject]:
     class Graphs:
         async def conversation(self, base: str, *, forgetful: bool = False) -> Conversation:
             if base not in graphs:
-                model = ChatOpenAI(model="bench", base_url=base, api_key="x", max_retries=0, timeout=600)
+                model = load("langchain_openai").ChatOpenAI(
+                    model="bench", base_url=base, api_key="x", max_retries=0, timeout=600
+                )
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    graphs[base] = create_react_agent(model, [get_user_property], prompt=CHARACTER)
+                    graphs[base] = load("langgraph.prebuilt").create_react_agent(
+                        model, [get_user_property], prompt=CHARACTER
+                    )
             return Talk(graphs[base], forgetful)
 
     yield Graphs()
