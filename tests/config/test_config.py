@@ -166,8 +166,6 @@ def test_files_that_cannot_be_used(content: str, words: str, write: Write) -> No
     assert SECRET not in str(raised.value)
     assert raised.value.__cause__ is None
     assert raised.value.__suppress_context__ or raised.value.__context__ is None
-        raised.value.__context__ if raised.value.__suppress_context__ is False else ""
-    )
 
 
 def test_a_file_that_may_not_be_read(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
