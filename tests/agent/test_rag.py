@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from tinyllm_actors import ActorSystem
-from tinyllm_actors.agent import Rag, query_rewriter
+from tinyllm_actors.agent import PictureDescriber, Rag, query_rewriter
 from tinyllm_actors.agent.rag_prompt import NO_ANSWER
 from tinyllm_actors.errors import ConfigurationError, ToolError, ToolRetry
-from tinyllm_actors.llm import Embedder
-from tinyllm_actors.retrieval import Chunk, Hit, MemoryVectorStore, Retriever, VectorIndex
+from tinyllm_actors.llm import Embedder, ImagePart
+from tinyllm_actors.retrieval import Chunk, Hit, Loader, MemoryVectorStore, Retriever, VectorIndex
 from tinyllm_actors.testing import HashEmbeddings, ScriptedModel, fail, text
 from tinyllm_actors.tool.builtin import make_retrieve
 
@@ -120,6 +120,20 @@ async def test_other_words_find_more() -> None:
     assert output["queries"] == ["How long does tea take?", "one", "two"]
 
 
+async def test_pictures_are_described_for_a_loader() -> None:
+    """The model gets the picture as a data URL; what it says is the content, and to say nothing is a failure."""
+    model = ScriptedModel([text(" A cat. "), text(" ")])
+    png = b"\x89PNG\r\n\x1a\n"
+    async with ActorSystem("test") as system:
+        vision = await system.spawn(PictureDescriber.spec(model))
+        loader = await system.spawn(Loader.spec(vision=vision))
+        result = await loader(data=png, name="cat.png")
+        assert result["output"]["documents"][0].content == "A cat."
+        _, picture = model.requests[0].messages[0].content or ()
+        assert picture == ImagePart({"url": "data:image/png;base64,iVBORw0KGgo="})
+        assert "said nothing of the picture 'dog.png'" in (await loader(data=png, name="dog.png"))["message"]
+
+
 async def test_all_together_over_a_store() -> None:
     """A question finds what was indexed, by meaning and by words, through the tool as well."""
     async with ActorSystem("test") as system, MemoryVectorStore() as store:
@@ -134,7 +148,7 @@ async def test_all_together_over_a_store() -> None:
         output = (await rag(question="green tea minutes"))["output"]
         assert output["citations"][0]["source_ids"] == ("t",)
         lookup = make_retrieve(retriever, k=2)
-        shown = await lookup.call({"query": "green tea minutes"})
+        shown = str(await lookup.call({"query": "green tea minutes"}))
         assert shown.startswith("[1] id=t, tea.md\nGreen tea takes three minutes.\n\n[2] id=c")
 
 
@@ -148,8 +162,8 @@ async def test_the_tool_has_limits() -> None:
 
     lookup = make_retrieve(search, max_chars=60)
     assert await lookup.call({"query": "tea"}) == "[1] id=t, tea.md\nGreen tea takes three minutes."
-    assert len(await make_retrieve(search, max_chars=20).call({"query": "tea"})) == 20
-    assert "nothing was found" in await lookup.call({"query": "nothing"})
+    assert len(str(await make_retrieve(search, max_chars=20).call({"query": "tea"}))) == 20
+    assert "nothing was found" in str(await lookup.call({"query": "nothing"}))
     with pytest.raises(ToolError, match="no index"):
         await lookup.call({"query": "broken"})
     for query in (" ", "x" * 2_001):

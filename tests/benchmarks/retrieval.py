@@ -70,6 +70,7 @@ async def ingest(root: Path, ledger: Path, documents: int) -> dict[str, Any]:
     index = Counter()
     memory: list[float] = []
     progress = 0
+    result: Any = None
     async with ActorSystem("bench") as system:
         ref = await system.spawn(Ingest.spec(index, root, ledger=ledger, chunker=Chunker(count=estimate_size)))
         started = time.process_time()

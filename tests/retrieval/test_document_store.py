@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,7 @@ def _store(sections: dict[str, list[str]]) -> DocumentStore:
     return store
 
 
-def _texts(documents: dict[str, tuple[object, ...]]) -> dict[str, list[str]]:
+def _texts(documents: Mapping[str, tuple[object, ...]]) -> dict[str, list[str]]:
     return {name: [getattr(d, "content") for d in found] for name, found in documents.items()}  # noqa: B009
 
 

@@ -38,6 +38,7 @@ from tinyllm_actors.agent.events import (
     UsageUpdated,
 )
 from tinyllm_actors.agent.handoff import Handoff, handoff
+from tinyllm_actors.agent.picture_describer import PictureDescriber
 from tinyllm_actors.agent.query_rewriter import query_rewriter
 from tinyllm_actors.agent.ref import AgentRef
 from tinyllm_actors.agent.run import run
@@ -61,6 +62,7 @@ __all__ = [
     "MessageCompleted",
     "MessageInjected",
     "PartialOutput",
+    "PictureDescriber",
     "Rag",
     "ReasoningDelta",
     "RunFinished",

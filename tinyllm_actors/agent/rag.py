@@ -154,10 +154,11 @@ class Rag(Function):
         result = await self._refs["rewriter"].within(None)(question=question)
         if result["status"] == "error":
             return []  # told by the rewriter itself; the question alone will do
-        output = result["output"]
-        found: Any = output.get("queries") if isinstance(output, dict) else output  # pyright: ignore[reportUnknownMemberType]
-        given = [found] if isinstance(found, str) else found if isinstance(found, list | tuple) else []
-        queries = [query.strip() for query in cast("list[Any]", given) if isinstance(query, str)]
+        found: Any = result["output"]
+        if isinstance(found, dict):
+            found = cast("dict[str, Any]", found).get("queries")
+        given = [found] if isinstance(found, str) else cast("list[Any]", found) if isinstance(found, list) else []
+        queries = [query.strip() for query in given if isinstance(query, str)]
         wanted = dict.fromkeys(query for query in queries if query and query != question)
         return list(wanted)[: self._max_queries]
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tinyllm_actors.retrieval.chunking.spans import sentences
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["CitationReport", "CitedSentence", "QuoteCheck", "check_citations"]
 
@@ -122,7 +123,7 @@ def check_citations(
         min_score: how much of a quote must be there. 1.0 is word for word; less lets a letter in twenty differ, which
             needs rapidfuzz (extra `documents`), and is word for word without it.
     """
-    known = dict(sources) if not _is_list(sources) else dict(enumerate(sources, start=1))
+    known = dict(sources) if isinstance(sources, Mapping) else dict(enumerate(sources, start=1))
     plain = {number: _plain(text[:_MAX_SOURCE]) for number, (_, text) in known.items()}
     found: list[CitedSentence] = []
     for start, end in _sentences(answer):
@@ -148,10 +149,6 @@ def check_citations(
             )
         )
     return CitationReport(tuple(found))
-
-
-def _is_list(sources: object) -> bool:
-    return not hasattr(sources, "keys")
 
 
 def _sentences(answer: str) -> list[tuple[int, int]]:

@@ -72,7 +72,7 @@ class Ingest(Function):
         ConfigurationError: a number is out of range, or nothing reads files of a suffix.
     """
 
-    supervision: ClassVar[Supervisor] = Supervisor(max_restarts=100, period=60.0, backoff=Backoff(0.05, 5.0))
+    supervision: ClassVar[Supervisor | None] = Supervisor(max_restarts=100, period=60.0, backoff=Backoff(0.05, 5.0))
 
     def __init__(
         self,

@@ -145,6 +145,7 @@ async def _read_one(
     held: list[Chunk] = []
     last: Any = None
     async with loader.stream(path=path, buffer=2) as items:
+        item: Any
         async for item in items:
             if isinstance(item, dict):
                 last = item

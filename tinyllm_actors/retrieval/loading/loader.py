@@ -73,7 +73,8 @@ class Loader(Function):
         root: the folder beneath which all paths are; None for no files at all.
         limits: what one document may take.
         vision: a Function that says what a picture shows: called with `data`, `media_type` and `source`, it answers a
-            text, or a dictionary with a text under `"content"`. Without one, pictures have no content.
+            text, or a dictionary with a text under `"content"`, as `agent.PictureDescriber` does. Without one, pictures
+            have no content.
         **options: of `Function`.
     """
 

@@ -7,7 +7,7 @@ import os
 import resource
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tinyllm_actors.errors import DocumentRefused, DocumentTooLarge, LoadError, MissingDependency
 from tinyllm_actors.retrieval.document import ImageDocument
@@ -88,7 +88,10 @@ def read_document(job: Job, file: int, send: Callable[[Answer], None]) -> Answer
         return Failed("malformed", f"cannot be read: {type(error).__name__}: {error}"[:_MAX_MESSAGE])
 
 
-_WHY = {DocumentTooLarge: "too_large", DocumentRefused: "refused"}
+_WHY: dict[type[LoadError], Literal["too_large", "refused"]] = {
+    DocumentTooLarge: "too_large",
+    DocumentRefused: "refused",
+}
 
 
 def _receive(channel: socket.socket, count: int) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tinyllm_actors.errors import DocumentMalformed, DocumentRefused
 from tinyllm_actors.retrieval.document import DictionaryDocument, Document
@@ -46,9 +46,11 @@ def read(reading: Reading) -> Iterator[Item]:
 
 def _fields(document: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, field in (document.get_fields() or {}).items():
-        value = field.get("/V")
+    fields: dict[Any, Any] = document.get_fields() or {}
+    for name, field in fields.items():
+        value: Any = field.get("/V")
         if value is not None and len(found) < _MAX_FIELDS:
+            several = cast("list[Any]", value) if isinstance(value, list) else None
             # A choice is a name, such as /Yes.
-            found[str(name)] = [str(v) for v in value] if isinstance(value, list) else str(value).removeprefix("/")
+            found[str(name)] = str(value).removeprefix("/") if several is None else [str(v) for v in several]
     return found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tinyllm_actors.retrieval.document import TableDocument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from tinyllm_actors.retrieval.loading.reading import Item, Reading
 
@@ -19,7 +19,7 @@ ROWS = 500
 
 def tables(
     reading: Reading, rows: Iterable[Sequence[Any]], metadata: Mapping[str, Any], cells: int = 0
-) -> Iterator[Item]:
+) -> Generator[Item, None, int]:
     """Yield the rows as documents under the values of the first row that is not empty; empty rows are left out.
 
     Returns how many cells there were, with those of `cells`.
