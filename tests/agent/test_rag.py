@@ -144,6 +144,13 @@ async def test_all_together_over_a_store() -> None:
         retriever = await system.spawn(Retriever, store, embedder, k=1)
         assert [hit.id for hit in (await retriever(query="92 degrees"))["output"]["hits"]] == ["c"]
         assert len((await retriever(query="tea and coffee", k=2))["output"]["hits"]) == 2
+
+        class Shortest:
+            async def score(self, query: str, texts: list[str]) -> list[float]:
+                return [-len(text) for text in texts]
+
+        ranked = await system.spawn(Retriever, store, embedder, k=1, scorer=Shortest())
+        assert [hit.id for hit in (await ranked(query="green tea minutes"))["output"]["hits"]] == ["c"]
         rag = await system.spawn(Rag.spec(ScriptedModel([text("Three minutes [1].")]), retriever=retriever))
         output = (await rag(question="green tea minutes"))["output"]
         assert output["citations"][0]["source_ids"] == ("t",)

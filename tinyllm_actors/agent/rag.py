@@ -14,7 +14,7 @@ from tinyllm_actors.function import Function, unwrap
 from tinyllm_actors.function.wrap import to_function_spec
 from tinyllm_actors.kernel import ActorRef
 from tinyllm_actors.llm import LLM, ChatRequest, SystemMessage, UserMessage
-from tinyllm_actors.retrieval import check_citations, estimate_size, interleaved
+from tinyllm_actors.retrieval import check_citations, estimate_size, reciprocal_rank_fusion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,7 +126,7 @@ class Rag(Function):
         for query in queries:
             output: Any = unwrap(await self._refs["retriever"].within(None)(query=query, k=self._k))
             rankings.append(output["hits"])
-        hits = interleaved(rankings, self._k)
+        hits = reciprocal_rank_fusion(rankings)[: self._k] if len(rankings) > 1 else list(rankings[0])[: self._k]
         text, sources = shown_sources(hits, self._max_source_tokens, self._count)
         if not sources:
             return _output(NO_ANSWER, {}, check_citations("", {}), True, queries)

@@ -21,7 +21,7 @@ from tinyllm_actors.retrieval.memory_store import MemoryVectorStore
 from tinyllm_actors.retrieval.quality import ndcg_at, recall_at, reciprocal_rank
 from tinyllm_actors.retrieval.registry import vector_store_from_url
 from tinyllm_actors.retrieval.rerank import Scorer, maximal_marginal_relevance, rerank
-from tinyllm_actors.retrieval.retriever import Retriever, interleaved
+from tinyllm_actors.retrieval.retriever import Retriever
 from tinyllm_actors.retrieval.rows import Collection, Hit, Metadata, MetadataValue, Metric, Row, Scalar
 from tinyllm_actors.retrieval.sizing import estimate_size
 from tinyllm_actors.retrieval.vector_store import VectorStore
@@ -77,7 +77,6 @@ __all__ = [
     "field",
     "find_files",
     "hybrid_search",
-    "interleaved",
     "matches",
     "maximal_marginal_relevance",
     "ndcg_at",

@@ -6,42 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 from tinyllm_actors.errors import ConfigurationError
 from tinyllm_actors.function import Function, unwrap
+from tinyllm_actors.retrieval.hybrid import hybrid_search
+from tinyllm_actors.retrieval.rerank import rerank
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from tinyllm_actors.function import FunctionRef
     from tinyllm_actors.retrieval.filters import Filter
+    from tinyllm_actors.retrieval.rerank import Scorer, ScoringFunction
     from tinyllm_actors.retrieval.rows import Hit
     from tinyllm_actors.retrieval.vector_store import VectorStore
 
-__all__ = ["Retriever", "interleaved"]
-
-
-def interleaved(rankings: Sequence[Sequence[Hit]], k: int) -> list[Hit]:
-    """Return the best of each ranking, then the second of each, and so on, each id once, at most `k`.
-
-    ```python
-    >>> from tinyllm_actors.retrieval import Hit
-    >>> a, b, c = (Hit(name, name, {}, 1.0) for name in "abc")
-    >>> [hit.id for hit in interleaved([[a, b], [c, a]], k=3)]
-    ['a', 'c', 'b']
-
-    ```
-    """
-    found: dict[str, Hit] = {}
-    for place in range(max(map(len, rankings), default=0)):
-        for ranking in rankings:
-            if place < len(ranking):
-                found.setdefault(ranking[place].id, ranking[place])
-    return list(found.values())[:k]
+__all__ = ["Retriever"]
 
 
 class Retriever(Function):
-    """Answers a query with `{"hits": [Hit, …]}`, best first: by meaning and by words, in turns.
+    """Answers a query with `{"hits": [Hit, …]}`, best first: by meaning and by words (see `hybrid_search`).
 
-    What is near in meaning comes first, third and so on, what has the words second, fourth and so on; what is both
-    counts once. Any Function that takes `query` and `k` and answers `hits` can stand in its place.
+    Any Function that takes `query` and `k` and answers `hits` can stand in its place.
 
     ```python
     >>> import anyio
@@ -66,20 +49,32 @@ class Retriever(Function):
         embedder: what embedded the chunks.
         collection: where they are.
         k: how many to find, unless a call says otherwise.
+        scorer: who puts them in a better order; see `rerank`.
+        candidates: how many the scorer sees; a multiple of `k`, as it is there to correct what comes first.
         **options: of `Function`.
 
     Raises:
-        ConfigurationError: `k` is below 1.
+        ConfigurationError: `k` is below 1, or there are fewer candidates.
     """
 
     observation_kind = "retriever"
 
     def __init__(
-        self, store: VectorStore, embedder: FunctionRef, collection: str = "chunks", *, k: int = 8, **options: Any
+        self,
+        store: VectorStore,
+        embedder: FunctionRef,
+        collection: str = "chunks",
+        *,
+        k: int = 8,
+        scorer: Scorer | ScoringFunction | None = None,
+        candidates: int = 40,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
-        if k < 1:
-            raise ConfigurationError(f"k={k!r} must be at least 1")
+        if not 1 <= k <= candidates:
+            raise ConfigurationError(f"k={k!r} must be at least 1, and at most candidates={candidates!r}")
+        self._scorer = scorer
+        self._candidates = candidates
         self._store = store
         self._embedder = embedder
         self._collection = collection
@@ -98,6 +93,8 @@ class Retriever(Function):
         wanted = self._k if k is None else k
         output: Any = unwrap(await self._embedder(texts=[query]))
         (vector,) = output["embeddings"].vectors
-        near = await self._store.search(self._collection, vector, wanted, filter=filter)
-        named = await self._store.search_text(self._collection, query, wanted, filter=filter)
-        return {"hits": interleaved([near, named], wanted)}
+        if self._scorer is None:
+            return {"hits": await hybrid_search(self._store, self._collection, query, vector, wanted, filter=filter)}
+        several = max(wanted, self._candidates)
+        hits = await hybrid_search(self._store, self._collection, query, vector, several, filter=filter)
+        return {"hits": await rerank(query, hits, self._scorer, wanted)}
