@@ -12,6 +12,7 @@ from tinyllm_actors.function.result import failure, success
 from tinyllm_actors.function.states import FUNCTION, States, Step
 from tinyllm_actors.function.validation import validator_for
 from tinyllm_actors.kernel import Actor, Transition
+from tinyllm_actors.kernel.envelope import CURRENT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -82,6 +83,7 @@ class Function(Actor):
     _validators: tuple[Check | None, Check | None, Check | None] | None = None
     _evaluators: tuple[EvaluatorSet, EvaluatorSet] | None = None
     _entered_at: float = 0.0
+    _actor_path: str | None = None
 
     def __init__(
         self,
@@ -267,13 +269,19 @@ class Function(Actor):
 
     def _publish(self, source: States, step: str, target: States) -> None:
         cell = self.kernel_cell
-        if cell.system.events_stream.transitions:
-            now = cell.system.now()
-            elapsed = now - self._entered_at if self._entered_at else 0.0
-            self._entered_at = now
-            message_id = self.context.message_id
-            cell.system.events_stream.publish(
-                Transition(cell.path, self.name, FUNCTION.name, source, step, target, message_id, elapsed)
+        system = cell.system
+        if system.events_stream.transitions:
+            now = system.now()
+            entered, self._entered_at = self._entered_at, now
+            # What `self.context.message_id` and `cell.path` say, at a third of the cost: half of a line of the log.
+            current = CURRENT.get()
+            message_id = current.id if current is not None and current.receiver is cell else 0
+            path = self._actor_path
+            if path is None:
+                path = self._actor_path = cell.path
+            elapsed = now - entered if entered else 0.0
+            system.events_stream.publish(
+                Transition(path, self.name, FUNCTION.name, source, step, target, message_id, elapsed)
             )
 
 

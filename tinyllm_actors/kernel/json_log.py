@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import sys
 import time
+from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,11 +15,16 @@ from tinyllm_actors.kernel.transition_filter import set_filter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping, Sequence
+    from contextvars import Context
     from typing import BinaryIO
+
+    from tinyllm_actors.kernel.events import Transition
 
 __all__ = ["JsonLog", "configure_json_log"]
 
-OWN: Final = "tinyllm_actors."
+BOUND: Final = "structlog_"
+"""What structlog puts before the names of the context variables that it binds."""
+
 MAX_WAITING: Final = 100_000
 """Lines that may wait for the disk."""
 
@@ -39,9 +45,12 @@ class JsonLog:
     """
 
     def __init__(self, file: BinaryIO, *, owned: bool, max_waiting: int) -> None:
+        import msgspec  # 15 ms that a program without such a log need not pay
+
+        self._encode = msgspec.json.Encoder().encode
         self._file = file
         self._owned = owned
-        self._courier: Courier[bytes] = Courier(
+        self._courier: Courier[bytes | tuple[Transition, Context, float]] = Courier(
             self._write, name="json log", max_waiting=max_waiting, linger=0.02, after=self._end
         )
         atexit.register(self.close)
@@ -55,9 +64,46 @@ class JsonLog:
         """Lines that found no room, because the file takes them too slowly."""
         return self._courier.dropped
 
-    def _write(self, lines: Sequence[bytes]) -> None:
-        self._file.write(b"".join(lines))
+    def event(self, sink: Any, method: str, event: MutableMapping[str, Any]) -> bytes:
+        """Make a line of an event; structlog's last processor."""
+        if event.get("logger") is None:
+            event["logger"] = sink.name
+        event["level"] = method
+        event["timestamp"] = time.time()
+        return self._encode(to_plain(event)) + b"\n"
+
+    def transition(self, event: Transition) -> None:
+        """Take a transition. The thread makes the line: an actor pays for a place in the queue."""
+        self._courier.put((event, copy_context(), time.time()))
+
+    def _write(self, lines: Sequence[bytes | tuple[Transition, Context, float]]) -> None:
+        self._file.write(b"".join(line if type(line) is bytes else self._transition_line(*line) for line in lines))  # pyright: ignore[reportArgumentType, reportCallIssue]
         self._file.flush()
+
+    def _transition_line(self, event: Transition, context: Context, timestamp: float) -> bytes:
+        path, name, machine, source, trigger, target, message_id, elapsed = event
+        lifecycle = machine == "lifecycle"
+        line: dict[str, Any] = {
+            "event": f"[{name}] transition to: {target}",
+            "level": "debug" if lifecycle else "info",
+            "logger": "tinyllm_actors.kernel" if lifecycle else f"tinyllm_actors.{machine}",
+            "timestamp": timestamp,
+            "actor": path,
+            "machine": machine,
+            "source": source,
+            "trigger": trigger,
+            "target": target,
+            "message_id": message_id,
+            "elapsed": round(elapsed, 6),
+        }
+        bound = {
+            variable.name[len(BOUND) :]: value
+            for variable, value in context.items()
+            if variable.name.startswith(BOUND) and value is not Ellipsis
+        }
+        if bound:
+            line |= to_plain(bound)
+        return self._encode(line) + b"\n"
 
     def _end(self) -> None:
         if self._owned:
@@ -116,7 +162,7 @@ def configure_json_log(
     import structlog  # with rich beside it 120 ms and 5 MB, which importing the library shall not cost
 
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, structlog.processors.format_exc_info, _AsJson()],
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.format_exc_info, log.event],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *names: _Sink(log, str(names[0]) if names else "-"),
         cache_logger_on_first_use=True,
@@ -132,23 +178,3 @@ class _Sink:
     def __init__(self, log: JsonLog, name: str) -> None:
         self.name = name
         self.debug = self.info = self.msg = self.warning = self.error = self.critical = self.exception = log.line
-
-
-class _AsJson:
-    """Makes a line of an event; structlog's last processor."""
-
-    def __init__(self) -> None:
-        import msgspec  # 15 ms that a program without such a log need not pay
-
-        self._encode = msgspec.json.Encoder().encode
-
-    def __call__(self, sink: Any, method: str, event: MutableMapping[str, Any]) -> bytes:
-        logger = event.get("logger")
-        if logger is None:
-            event["logger"] = logger = sink.name
-        event["level"] = method
-        event["timestamp"] = time.time()
-        # The fields of a transition are names, states and numbers: nothing that anybody could have put a secret into.
-        if "machine" not in event or not logger.startswith(OWN):
-            event = to_plain(event)
-        return self._encode(event) + b"\n"
