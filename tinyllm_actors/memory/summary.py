@@ -164,8 +164,7 @@ class SummaryMemory(Memory):
         result = await self._summariser.within(self._timeout)(content=prompt)
         text = answer_text(result["output"]) if result["status"] == "success" else ""
         if text:
-            for _ in old:
-                self.groups.pop_oldest()
+            self.groups.drop(len(old))
             self.summary = shortened(text, self._max_summary)
             self._due = self.buffer_size
             return

@@ -6,8 +6,7 @@ groups.
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +25,7 @@ class Groups:
     A group is a message with tool calls and the results after it, or one other message. A result whose call is not
     there, or has its result already, is left out: it cannot be shown to a model.
 
-    Adding a message and letting go of a group take the same time however long the history is.
+    A group of one message is held as the message itself: a service holds millions of them.
 
     Args:
         measure: the size of a message; left out, each counts as 1.
@@ -40,24 +39,25 @@ class Groups:
     def __init__(self, measure: Callable[[Any], int] = one) -> None:
         self.size = 0
         self._measure = measure
-        self._groups: deque[list[Any]] = deque()
-        self._sizes: deque[int] = deque()
-        self._open: list[str] = []
+        self._groups: list[Any] = []
+        self._sizes: list[int] = []
+        self._open: list[str] | None = None  # of calls without a result, in the newest group
 
     def add(self, message: Any) -> bool:
         """Take in a message; False if it is a result that has no place here."""
         size = self._measure(message)  # first, as it may raise
         call_id = getattr(message, "tool_call_id", None)
         if call_id is None:
-            self._open = [call.id for call in getattr(message, "tool_calls", None) or ()]
-            self._groups.append([])
-            self._sizes.append(0)
-        elif call_id in self._open:
+            calls = getattr(message, "tool_calls", None)
+            self._open = [call.id for call in calls] if calls else None
+            self._groups.append([message] if calls else message)
+            self._sizes.append(size)
+        elif self._open and call_id in self._open:
             self._open.remove(call_id)
+            self._groups[-1].append(message)
+            self._sizes[-1] += size
         else:
             return False
-        self._groups[-1].append(message)
-        self._sizes[-1] += size
         self.size += size
         return True
 
@@ -66,27 +66,20 @@ class Groups:
         for message in messages:
             self.add(message)
 
-    def pop_oldest(self) -> list[Any]:
-        """Let go of the oldest group and return it.
-
-        Raises:
-            IndexError: there is none.
-        """
-        self.size -= self._sizes.popleft()
-        if len(self._groups) == 1:
-            self._open = []
-        return self._groups.popleft()
+    def drop(self, count: int) -> None:
+        """Let go of the oldest groups."""
+        self.size -= sum(self._sizes[:count])
+        del self._groups[:count], self._sizes[:count]
+        if not self._groups:
+            self._open = None
 
     def oldest(self, keep: int) -> list[list[Any]]:
         """Return the groups that `trim(keep)` would let go of."""
-        left = self.size
-        found: list[list[Any]] = []
-        for group, size in zip(self._groups, self._sizes, strict=True):
-            if left <= keep or len(found) == len(self._groups) - 1:
-                break
-            found.append(group)
-            left -= size
-        return found
+        left, count = self.size, 0
+        while left > keep and count < len(self._groups) - 1:
+            left -= self._sizes[count]
+            count += 1
+        return [_listed(group) for group in self._groups[:count]]
 
     def trim(self, max_size: int) -> list[list[Any]]:
         """Let go of the oldest groups until the rest is no larger than `max_size`, and return them.
@@ -95,22 +88,34 @@ class Groups:
         """
         if self.size <= max_size:
             return []
-        return [self.pop_oldest() for _ in self.oldest(max_size)]
+        gone = self.oldest(max_size)
+        self.drop(len(gone))
+        return gone
 
     def clear(self) -> None:
         """Let go of everything."""
         self._groups.clear()
         self._sizes.clear()
-        self._open = []
+        self._open = None
         self.size = 0
 
     def messages(self) -> list[Any]:
         """Return all messages, oldest first, in a list of the caller's own."""
-        return [message for group in self._groups for message in group]
+        found: list[Any] = []
+        for group in self._groups:
+            if type(group) is list:
+                found += group
+            else:
+                found.append(group)
+        return found
 
     def lists(self) -> list[list[Any]]:
         """Return the groups, likewise."""
-        return [list(group) for group in self._groups]
+        return [_listed(group) for group in self._groups]
+
+
+def _listed(group: Any) -> list[Any]:
+    return list(cast("list[Any]", group)) if type(group) is list else [group]
 
 
 def groups(messages: Sequence[Any]) -> list[list[Any]]:
