@@ -64,3 +64,10 @@ def test_a_size_without_meaning_is_refused() -> None:
     """The message names the value."""
     with pytest.raises(ConfigurationError, match="0"):
         BufferMemory(buffer_size=0)
+
+
+def test_a_second_result_of_a_call_is_left_out() -> None:
+    """Each call has one result, the first; of two calls under one id, each has its own."""
+    calls = AssistantMessage(tool_calls=[ToolCall("a", FunctionCall("look")), ToolCall("a", FunctionCall("look"))])
+    results = [ToolMessage("a", str(n)) for n in range(3)]
+    assert groups([calls, *results]) == [[calls, *results[:2]]]
