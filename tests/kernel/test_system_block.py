@@ -8,12 +8,14 @@ import anyio
 import pytest
 
 from tinyllm_actors.errors import ActorStopped, RestartLimitExceeded, SystemClosed
-from tinyllm_actors.kernel import Actor, ActorSystem, Supervisor
+from tinyllm_actors.kernel import Actor, ActorSystem, Supervisor, life
+from tinyllm_actors.kernel.failure import without_cancellation
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tinyllm_actors.kernel import ExitReason
+    from tinyllm_actors.kernel.cell import Cell
 
 pytestmark = pytest.mark.anyio
 
@@ -234,3 +236,61 @@ async def test_entering_a_block_that_is_cancelled_already_leaves_nothing_behind(
             await system.spawn(Doer)
             await anyio.sleep_forever()
     assert scope.cancelled_caught
+
+
+async def test_the_first_of_two_failures_that_end_the_system_is_raised() -> None:
+    """What the second was does not matter any more."""
+
+    async def first(actor: Doer) -> None:
+        raise SystemExit("first")
+
+    async def second(actor: Doer) -> None:
+        raise SystemExit("second")
+
+    with pytest.raises(SystemExit, match="first"):
+        async with ActorSystem() as system:
+            one, two = await system.spawn(Doer), await system.spawn(Doer)
+            await one.tell(first)
+            await two.tell(second)
+            await anyio.sleep_forever()
+
+
+async def test_a_second_interrupt_during_the_shutdown_ends_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the system waits for its actors to stop is raised from the block, and leaves no task behind."""
+    joined = life.joined
+
+    async def interrupted(cell: Cell) -> ExitReason:
+        if cell.parent is not None:
+            return await joined(cell)
+        monkeypatch.setattr(life, "joined", joined)
+        raise KeyboardInterrupt
+
+    ended: list[str] = []
+
+    async def hang(actor: Doer) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.append("cancelled")
+
+    with pytest.raises(KeyboardInterrupt):
+        async with ActorSystem() as system:
+            ref = await system.spawn(Doer.spec().with_options(shutdown=100.0))
+            await ref.tell(hang)
+            await anyio.wait_all_tasks_blocked()
+            monkeypatch.setattr(life, "joined", interrupted)
+    assert ended == ["cancelled"]
+    assert not ref.alive
+
+
+async def test_an_error_beside_the_cancellation_of_the_block_comes_out() -> None:
+    """A block that is cancelled from outside and fails meanwhile raises the failure."""
+    with pytest.raises(BaseException) as caught, anyio.CancelScope() as scope:  # noqa: PT011 - a group, or what is left
+        async with ActorSystem():
+            scope.cancel()
+            try:
+                await anyio.sleep_forever()
+            except anyio.get_cancelled_exc_class() as cancelled:
+                raise BaseExceptionGroup("both", [cancelled, LookupError("broken")]) from None
+    left = without_cancellation(caught.value)
+    assert isinstance(left, LookupError)

@@ -13,7 +13,6 @@ from tinyllm_actors.kernel.lifecycle import Lifecycle
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tinyllm_actors.kernel.cell import Cell
     from tinyllm_actors.kernel.ref import ActorRef
 
 __all__ = ["Registry"]
@@ -59,7 +58,7 @@ class Registry:
         if owner is not None and owner != ref:
             raise NameTaken(name, owner.path)
         self._refs[name] = ref
-        ref.cell.cold.endings[self, name] = lambda cell, _: self._release(name, cell)
+        ref.cell.cold.endings[self, name] = lambda _cell, _reason: self._refs.pop(name)
 
     def unregister(self, name: str) -> bool:
         """Free a name; False if nobody has it."""
@@ -89,10 +88,6 @@ class Registry:
     def names_of(self, ref: ActorRef) -> list[str]:
         """Return the names of an actor, oldest first."""
         return [name for name, other in self._refs.items() if other == ref]
-
-    def _release(self, name: str, cell: Cell) -> None:
-        if name in self._refs and self._refs[name].cell is cell:
-            del self._refs[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self._refs

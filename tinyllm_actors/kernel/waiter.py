@@ -45,17 +45,16 @@ class Waiter:
 
     def expire(self) -> None:
         """The sender has waited for as long as the mailbox lets it."""
-        if self.cell.drop_waiter(self):
-            self.refuse(MailboxFull(self.cell.path, self.cell.capacity, self.envelope.message))
+        self.cell.drop_waiter(self)
+        self.refuse(MailboxFull(self.cell.path, self.cell.capacity, self.envelope.message))
 
     async def wait(self) -> None:
-        """Wait until the message is in the mailbox.
+        """Wait until the message, which is not an ask, is in the mailbox.
 
         Raises:
             MailboxFull: it will not be taken.
         """
-        if self.slot is None:
-            return
+        assert self.slot is not None
         try:
             await self.slot
         except BaseException:  # the sender was cancelled: the message is not sent
