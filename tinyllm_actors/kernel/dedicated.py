@@ -149,11 +149,11 @@ class Runner:
                 if self._reason is None:
                     envelope = await self._drain()
         except anyio.get_cancelled_exc_class():
-            if self._reason is None:
-                return await self._collapse(None)
+            return await self._collapse(None)
         if envelope is not None:
             return await self._collapse(envelope)
-        self._report(await self._release(self._reason or ExitReason.KILLED))
+        assert self._reason is not None
+        self._report(await self._release(self._reason))
         return None
 
     async def _failed_start(self, error: BaseException) -> None:
@@ -184,17 +184,13 @@ class Runner:
             self._cell.system.care.report(self._cell, error)
 
     async def _collapse(self, envelope: Envelope | None) -> BaseException | None:
-        """The task was cancelled: by a scope that the actor holds open, or because all of it shall end.
+        """The task was cancelled by a scope that the actor holds open; when `stopped()` leaves that, it raises why.
 
-        Which of the two shows once `stopped()` has left what the actor held: its own scope raises there why.
+        Who wants the whole task to end ends the message in processing first, or abandons it, and that does not come
+        here.
         """
         cell = self._cell
         error = await self._release(ExitReason(ExitKind.FAILED, ForeignCancellation(cell.path)))
-        if self._scope.cancel_called or cancelled_from_outside():
-            self._report(error)
-            if isinstance(envelope, Ask):
-                envelope.fail(ActorStopped(cell.path, "its work was cancelled", envelope.message))
-            return None
         cause = ForeignCancellation(cell.path) if error is None else unwrap(error)
         if isinstance(envelope, Ask):
             envelope.fail(ActorFailed(cell.path, cause))

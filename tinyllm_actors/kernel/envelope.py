@@ -215,8 +215,8 @@ class Ask(Envelope):
 
     def end_wait(self, asker: Envelope) -> None:
         """Take the edge back."""
-        if asker.waits is not None and self in asker.waits:
-            asker.waits.remove(self)
+        assert asker.waits is not None
+        asker.waits.remove(self)
 
 
 def _cycle(start: Cell, target: Cell) -> list[Cell] | None:

@@ -31,9 +31,6 @@ def settle(cell: Cell, envelope: Envelope, error: BaseException, worker: Worker 
 
     Returns:
         What the failure was, after all.
-
-    Raises:
-        BaseException: the worker itself is being cancelled, at the very end of a shutdown.
     """
     error = meaning(cell, error, worker)
     if isinstance(error, Exception):  # no cancellation, on any back end
@@ -42,8 +39,6 @@ def settle(cell: Cell, envelope: Envelope, error: BaseException, worker: Worker 
     _cancelled(cell, envelope)
     if not isinstance(error, anyio.get_cancelled_exc_class()):
         cell.system.crash(error)
-    elif worker is not None and not worker.scope.cancel_called:
-        raise error
     return error
 
 
@@ -130,10 +125,8 @@ def _failed(cell: Cell, envelope: Envelope, error: BaseException) -> None:
             envelope.attempt += 1
             recall(envelope)  # whoever handles it again may answer it as usual
             envelope.since = 0.0
-            mailbox = cell.mailbox
-            if mailbox is None:
-                mailbox = cell.new_queue()
-            mailbox.appendleft(envelope)
+            assert cell.mailbox is not None  # it keeps it while it works, and such an actor does so in no other's task
+            cell.mailbox.appendleft(envelope)
             cell.system.care.fail(cell, error)
             return
         cell.system.dead_letter(cell, envelope, "poison")

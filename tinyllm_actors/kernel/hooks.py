@@ -81,8 +81,7 @@ def abandon(cell: Cell, worker: Worker, waited: float) -> None:
     """Give up on a handler that swallows its cancellation: its coroutine is closed when it next runs."""
     worker.abandoned = True
     current = cell.current
-    if cell.worker is worker:
-        cell.worker = None
+    cell.worker = None
     if isinstance(current, Ask):
         current.fail(Unresponsive(cell.path, waited))
     cell.system.events_stream.publish(Unanswered(cell.path, waited))

@@ -278,24 +278,21 @@ def _drop_owned(cell: Cell, reason: ExitReason) -> None:
     cell.attention &= ~LEAVING
 
 
-async def stop_children(cell: Cell, *, together: bool = False) -> None:
+async def stop_children(cell: Cell) -> None:
     """End the children in reverse start order, or all at once where they do not depend on one another."""
-    if cell.extra is None:
-        return
-    if together or cell.spec.unordered:
-        for child in reversed(list(cell.extra.children.values())):
+    cold = cell.cold
+    if cell.spec.unordered:
+        for child in reversed(list(cold.children.values())):
             cell.system.care.end(child, ExitReason.SHUTDOWN)
-    while cell.extra.children:
-        child = next(reversed(cell.extra.children.values()))
+    while cold.children:
+        child = next(reversed(cold.children.values()))
         cell.system.care.end(child, ExitReason.SHUTDOWN)
         await joined(child)
 
 
 async def _halt_children(cell: Cell) -> None:
     """End the incarnations of the children in reverse start order; the temporary ones end for good."""
-    if cell.extra is None:
-        return
-    for child in reversed(list(cell.extra.children.values())):
+    for child in reversed(list(cell.cold.children.values())):
         if child.spec.options.restart is Restart.TEMPORARY or ended(child):
             cell.system.care.end(child, ExitReason.SHUTDOWN)
             await joined(child)

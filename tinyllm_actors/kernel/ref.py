@@ -222,7 +222,7 @@ class ActorRef:
         if cell.mailbox or cell.attention or cell.extra is not None:
             if cell.actor is not None and not cell.idle:
                 cell.wake()
-        elif cell.actor is not None:
+        else:
             cell.idle = True
         return answer
 

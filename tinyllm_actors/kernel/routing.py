@@ -160,8 +160,7 @@ _NOT_READY = 1_000_000_000
 
 def _load(cell: Cell) -> int:
     load = 0 if cell.mailbox is None else len(cell.mailbox)
-    if cell.extra is not None:
-        load += len(cell.extra.waiters)
+    load += len(cell.cold.waiters)  # which a member has: it is told of its end
     if not cell.idle:
         load += 1
     return load if cell.state in _READY else load + _NOT_READY

@@ -21,7 +21,6 @@ from tinyllm_actors.errors import ScopeLeftOpen
 from tinyllm_actors.kernel.cell import PAUSED, WAITERS
 from tinyllm_actors.kernel.envelope import CURRENT, Kind
 from tinyllm_actors.kernel.failure import settle
-from tinyllm_actors.kernel.lifecycle import Lifecycle
 from tinyllm_actors.kernel.stream import pump
 
 if TYPE_CHECKING:
@@ -241,9 +240,8 @@ class Scheduler:
             return budget
         actor = cell.actor
         mailbox = cell.mailbox
-        if actor is None:  # it was stopped, restarts or was passivated since it was queued
-            if cell.state is Lifecycle.PASSIVE:
-                self.system.start_task(self.system.care.thaw, cell)
+        if actor is None:  # it is passive: in all other states without an object it is paused
+            self.system.start_task(self.system.care.thaw, cell)
             return budget
         receive = actor.receive
         plain = not actor.kernel_receive_is_async
@@ -300,8 +298,6 @@ class Scheduler:
         self.busy[worker] = None
         if cell.attention & WAITERS:
             cell.admit_waiters()  # this message has left the mailbox, though it may take long
-        if envelope.kind and envelope.done and not envelope.receiver.keeps_on(envelope):
-            worker.scope.cancel()  # its asker left during the first step
         if self.queue:
             self.pass_turn()
         else:
@@ -335,7 +331,7 @@ class Scheduler:
         self.active = True  # before the cell is queued, so that it does not wake another worker
         if cell.attention & PAUSED:
             cell.attend()
-        elif cell.actor is not None:
+        else:
             cell.wake()
         return has_turn
 

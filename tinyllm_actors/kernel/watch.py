@@ -106,8 +106,7 @@ def tell_all(cell: Cell, extra: Cold, reason: ExitReason) -> None:
         _unfollow(cell, target, _WATCH | _LINK)
     watchers, extra.watchers = extra.watchers, {}
     for watcher, how in watchers.items():
-        if watcher.extra is not None:
-            watcher.extra.watching.pop(cell, None)
+        watcher.cold.watching.pop(cell, None)
         if how & _WATCH:
             _tell(watcher, cell, reason)
         if how & _LINK and reason.abnormal and watcher.state not in _GONE:
