@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -86,16 +87,16 @@ async def aiohttp_by_hand() -> AsyncGenerator[Subject]:
         async def stream(self, content: str) -> int:
             self.messages.append({"role": "user", "content": content})
             body = msgspec.json.encode({"model": "bench", "messages": self.messages, "tools": tools, "stream": True})
-            rest, count, text = b"", 0, ""
+            rest, seen, text = b"", 0, ""
             async with session.post(self.url, data=body) as response:
                 async for piece in response.content.iter_any():
                     *events, rest = (rest + piece).split(b"\n\n")
                     for event in events:
                         if event != b"data: [DONE]":
-                            count += 1
+                            seen += 1
                             text += msgspec.json.decode(event[6:])["choices"][0]["delta"].get("content", "")
             self.messages.append({"role": "assistant", "content": text})
-            return count
+            return seen
 
     class Hands:
         async def conversation(self, base: str, *, forgetful: bool = False) -> Conversation:
@@ -118,8 +119,31 @@ def _model(base: str, litellm: bool) -> Any:
     return OpenAICompatibleModel("bench", api_base=base, api_key="x")
 
 
+def _instant() -> Any:
+    """Return a model that asks for the tool and answers without any network, at once."""
+    from tinyllm_actors.llm import AssistantMessage, ChatModel, Completion, FunctionCall, ToolCall, Usage, UserMessage
+
+    function = FunctionCall("get_user_property", '{"asked_property": "birthday"}')
+    answer = Completion(AssistantMessage("January 1st is the birthday of the user."), usage=Usage(12, 9, 21))
+    numbers = count()
+
+    class Instant(ChatModel):
+        name = "instant"
+
+        async def complete(self, request: Any) -> Completion:
+            if not isinstance(request.messages[-1], UserMessage):
+                return answer
+            call = ToolCall(f"call_{next(numbers)}", function)
+            return Completion(AssistantMessage(tool_calls=[call]), usage=answer.usage)
+
+        def stream(self, request: Any) -> Any:
+            raise NotImplementedError
+
+    return Instant()
+
+
 @asynccontextmanager
-async def our_agent(*, litellm: bool = False) -> AsyncGenerator[Subject]:
+async def our_agent(*, litellm: bool = False, instant: bool = False) -> AsyncGenerator[Subject]:
     """Start a system: an agent for each conversation, its model, memory, toolkit and tool as actors of their own."""
     from pydantic import BaseModel
 
@@ -141,20 +165,20 @@ async def our_agent(*, litellm: bool = False) -> AsyncGenerator[Subject]:
             assert result["status"] == "success", result
 
         async def stream(self, content: str) -> int:
-            count = 0
+            seen = 0
             last: Any = None
             async with self.agent.stream(content=content) as events:
                 async for event in events:
-                    count += type(event) is TextDelta
+                    seen += type(event) is TextDelta
                     last = event
             assert isinstance(last, RunFinished)
             assert last.result["status"] == "success", last.result
-            return count
+            return seen
 
     class Agents:
         async def conversation(self, base: str, *, forgetful: bool = False) -> Conversation:
             if base not in models:
-                models[base] = _model(base, litellm)
+                models[base] = _instant() if instant else _model(base, litellm)
             if (base, forgetful) not in specs:
                 specs[base, forgetful] = Agent.spec(
                     model=models[base],
@@ -201,12 +225,12 @@ async def our_adapter(*, litellm: bool = False) -> AsyncGenerator[Subject]:
             assert (await self.model.complete(ChatRequest(messages=messages, tools=tools))).message.content
 
         async def stream(self, content: str) -> int:
-            count = 0
+            seen = 0
             request = ChatRequest(messages=[*self.history, UserMessage(content)], tools=tools)
             async with self.model.stream(request) as events:
                 async for event in events:
-                    count += type(event) is TextDelta
-            return count
+                    seen += type(event) is TextDelta
+            return seen
 
     class Adapters:
         async def conversation(self, base: str, *, forgetful: bool = False) -> Conversation:

@@ -121,6 +121,7 @@ def subjects() -> dict[str, Callable[[], AbstractAsyncContextManager[Subject]]]:
     found: dict[str, Callable[[], AbstractAsyncContextManager[Subject]]] = {
         "floor": aiohttp_by_hand,
         "tinyllm": our_agent,
+        "tinyllm without a network": partial(our_agent, instant=True),
         "adapter": our_adapter,
         "tinyllm on litellm": partial(our_agent, litellm=True),
         "litellm adapter": partial(our_adapter, litellm=True),

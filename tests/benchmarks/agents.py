@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 ADAPTER = "adapter"
+ALONE = "tinyllm without a network"
 LITELLM = "tinyllm on litellm"
 LITELLM_ADAPTER = "litellm adapter"
 PEERS = ("pydantic-ai", "openai-agents", "langgraph")
@@ -140,6 +141,7 @@ def cases(bench: Bench, scale: float) -> list[Case]:
     everybody = (FLOOR, OURS, ADAPTER, *PEERS)
     count, pieces = max(20, int(200 * scale)), max(500, int(2000 * scale))
     turns = figures(bench, everybody, "turns", count=count)
+    alone = figures(bench, (ALONE,), "turns", count=count)
     litellm = figures(bench, (LITELLM, LITELLM_ADAPTER), "turns", count=count)
 
     async def above(mine: Callable[[], Awaitable[float]], its: Callable[[], Awaitable[float]]) -> float:
@@ -149,6 +151,7 @@ def cases(bench: Bench, scale: float) -> list[Case]:
     found = [
         Case("a turn with one tool call", "µs", turns, Goal(below=800)),
         Case("  of it above the adapter", "µs", {OURS: lambda: above(turns[OURS], turns[ADAPTER])}, Goal(below=300)),
+        Case("  likewise, with a model that is instant", "µs", {OURS: alone[ALONE]}, Goal(below=300)),
         Case("a piece of a streamed answer", "µs", figures(bench, everybody, "chunks", count=pieces), Goal(below=18)),
         Case(
             "a live idle agent, 20 messages",
