@@ -44,7 +44,7 @@ from tinyllm_actors.retrieval import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Sequence
 
     from tinyllm_actors.retrieval import VectorStore
 
@@ -62,7 +62,7 @@ def questions(language: str) -> list[tuple[str, str, str]]:
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
+def postgres() -> Generator[str]:
     """Run a server, and return how to connect to it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

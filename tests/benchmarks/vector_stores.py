@@ -36,7 +36,7 @@ from tinyllm_actors.integrations.sqlite import SQLiteVectorStore
 from tinyllm_actors.retrieval import Row, field
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Generator
 
 DIMENSIONS = 384
 BATCH = 5000
@@ -129,7 +129,7 @@ async def sqlite(vectors: Any, queries: Any, rows: list[Row], folder: str) -> No
 
 
 @contextmanager
-def server() -> Iterator[str]:
+def server() -> Generator[str]:
     """Run a PostgreSQL server, and return how to connect to it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

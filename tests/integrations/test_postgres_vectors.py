@@ -110,7 +110,7 @@ async def test_an_index_from_the_start_follows_changes(postgres_uri: str, store:
         found = await indexed.search("c", QUERY, 5)
         assert found[0].id == "same"
         assert found[0].score == pytest.approx(1.0)
-        assert all(hit.id == "same" or hit.metadata["n"] >= 100 for hit in found)  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue, reportUnknownMemberType]
+        assert all(hit.id == "same" or hit.metadata["n"] >= 100 for hit in found)  # type: ignore[operator]
 
 
 async def test_half_precision_finds_the_same(postgres_uri: str, store: PostgresVectorStore) -> None:

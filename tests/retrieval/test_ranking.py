@@ -88,8 +88,8 @@ async def test_hybrid_search_finds_by_either(store: MemoryVectorStore) -> None:
     found = await hybrid_search(store, "c", "what is 4711", [1.0, 0.0], 2)
     assert {hit.id for hit in found} == {"worded", "near2"}
     assert found[0].score == pytest.approx(1 / 61)
-    one = {"vector_weight": 0.1, "candidates": 1}
-    assert [hit.id for hit in await hybrid_search(store, "c", "4711", [1.0, 0.0], 1, **one)] == ["worded"]  # type: ignore[arg-type]
+    one: Any = {"vector_weight": 0.1, "candidates": 1}
+    assert [hit.id for hit in await hybrid_search(store, "c", "4711", [1.0, 0.0], 1, **one)] == ["worded"]
     only = await hybrid_search(store, "c", "4711", [1.0, 0.0], 3, filter=field("n") > 5, with_vectors=True)
     assert [hit.id for hit in only] == ["near6", "near7", "near8"]
     assert all(hit.vector is not None for hit in only)
@@ -101,7 +101,8 @@ async def test_hybrid_search_fails_as_its_searches_do(store: MemoryVectorStore) 
         await hybrid_search(store, "gone", "x", [1.0, 0.0])
     with pytest.raises(VectorRejected):
         await hybrid_search(store, "c", "x", [1.0])
-    for options in ({"k": 0}, {"k": 5, "candidates": 4}, {"text_weight": -1}):
+    wrong: list[Any] = [{"k": 0}, {"k": 5, "candidates": 4}, {"text_weight": -1}]
+    for options in wrong:
         with pytest.raises(InputRejected):
             await hybrid_search(store, "c", "x", [1.0, 0.0], **options)
 
@@ -159,7 +160,10 @@ async def test_a_function_is_a_scorer() -> None:
 def test_variety_takes_what_is_unlike() -> None:
     """With diversity the second choice is another direction; without, the order is that of nearness."""
     hits = [hit("a", vector=[1, 0]), hit("a2", vector=[2, 0.01]), hit("b", vector=[1, 1])]
-    order = lambda diversity: [found.id for found in maximal_marginal_relevance([5, 0], hits, 3, diversity=diversity)]  # noqa: E731
+
+    def order(diversity: float) -> list[str]:
+        return [found.id for found in maximal_marginal_relevance([5, 0], hits, 3, diversity=diversity)]
+
     assert order(0.0) == ["a", "a2", "b"]
     assert order(0.55) == ["a", "b", "a2"]
     still = [*hits, hit("zero", vector=[0, 0])]

@@ -144,10 +144,10 @@ class Field:
     def __init__(self, key: str) -> None:
         self._key = key
 
-    def __eq__(self, value: Scalar) -> Compare:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __eq__(self, value: Scalar) -> Compare:  # type: ignore[override]
         return Compare(self._key, "eq", value)
 
-    def __ne__(self, value: Scalar) -> NotFilter:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __ne__(self, value: Scalar) -> NotFilter:  # type: ignore[override]
         return NotFilter(Compare(self._key, "eq", value))
 
     def __lt__(self, value: str | float) -> Compare:
@@ -224,6 +224,11 @@ def checked_choice(ids: Iterable[str] | None, filter: Filter | None) -> list[str
     return None if ids is None else checked_ids(ids)
 
 
+def _is_kept(number: float) -> bool:
+    """Whether a row can have a number."""
+    return -(2**63) <= number < 2**63 if isinstance(number, int) else math.isfinite(number)
+
+
 def _check_condition(condition: Compare | Contains) -> None:
     value = condition.value
     try:
@@ -233,9 +238,7 @@ def _check_condition(condition: Compare | Contains) -> None:
     except InputRejected as error:
         raise FilterRejected(str(error)) from None
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and not (
-        math.isfinite(value) and -(2**63) <= value < 2**63 if isinstance(value, int) else math.isfinite(value)
-    ):
+    if isinstance(value, int | float) and not _is_kept(value):
         raise FilterRejected(
             f"the value for {condition.key!r} must be a finite number of at most 64 bits, not {value!r}"
         )

@@ -21,7 +21,7 @@ def recall_at(k: int, found: Sequence[str], relevant: AbstractSet[str]) -> float
 
     ```
     """
-    return len(relevant.intersection(found[:k])) / len(relevant) if relevant else 1.0
+    return len(relevant & {*found[:k]}) / len(relevant) if relevant else 1.0
 
 
 def reciprocal_rank(found: Sequence[str], relevant: AbstractSet[str]) -> float:

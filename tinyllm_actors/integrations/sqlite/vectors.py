@@ -127,9 +127,15 @@ class SQLiteVectorStore(VectorStore):
         """Return all collections."""
         return await self._file.read(statements.list_all)
 
-    def _about(self, function: Callable[..., T], collection: str, *arguments: object) -> Callable[..., T]:
+    def _about(
+        self, function: Callable[..., T], collection: str, *arguments: object
+    ) -> Callable[[sqlite3.Connection], T]:
         name = checked_name(collection)
-        return lambda database: function(database, name, self.name, *arguments)
+
+        def work(database: sqlite3.Connection) -> T:
+            return function(database, name, self.name, *arguments)
+
+        return work
 
     async def upsert(self, collection: str, rows: Iterable[Row]) -> int:
         """Store rows."""
