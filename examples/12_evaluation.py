@@ -58,7 +58,7 @@ class Assistant(Function):
     def words(self, given: str) -> set[str]:
         return set(re.findall(r"[A-Z]\w+", given) if self._version == 1 else re.findall(r"\w{4,}", given.lower()))
 
-    async def run(self, content: str) -> dict[str, Any]:
+    async def run(self, content: str) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         asked = self.words(content)
         best = max(NOTES, key=lambda name: len(asked & self.words(NOTES[name])))
         return {"answer": f"{NOTES[best]} [1]", "sources": [{"id": best, "text": NOTES[best]}]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -46,7 +47,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "cases.jsonl").write_text(CASES, encoding="utf-8")
     (tmp_path / "my_targets.py").write_text(TARGETS, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.delitem(sys.modules, "my_targets", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("TINYLLM_CONFIG_PATH", raising=False)
     return tmp_path

@@ -29,4 +29,4 @@ async def main(results: str, calls: str) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, *sys.argv[1:3], backend=sys.argv[3])
+    anyio.run(main, sys.argv[1], sys.argv[2], backend=sys.argv[3])

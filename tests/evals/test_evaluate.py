@@ -31,6 +31,11 @@ pytestmark = pytest.mark.anyio
 CASES = [Example(str(number), {"n": number}, expected=2 * number) for number in range(6)]
 
 
+def half_of(output: Any) -> float:
+    """Score anything alike."""
+    return 0.5
+
+
 class Double(Function):
     """Doubles, and remembers how often it was asked."""
 
@@ -111,7 +116,9 @@ async def test_an_evaluator_that_fails_is_a_failure_and_no_score() -> None:
 
 async def test_scores_of_the_targets_own_evaluators_are_recorded() -> None:
     """What `run_evaluators` and `processed_output_evaluators` find on the way is in the record, prefix included."""
-    spec = Double.spec(run_evaluators=[lambda **_: 0.5], processed_output_evaluators=[ExactMatch.spec("4")])
+    spec = Double.spec(
+        run_evaluators=[FunctionEvaluator.spec(half_of)], processed_output_evaluators=[ExactMatch.spec("4")]
+    )
     async with ActorSystem("t") as system:
         run = await evaluate(system, spec, [CASES[2]], [])
     assert run.records[0].evals["proc:exact_match"] == 1.0

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Greet(Function):
-    async def run(self, name: str) -> dict[str, str]:
+    async def run(self, name: str) -> dict[str, str]:  # pyright: ignore[reportIncompatibleMethodOverride]
         if not name:
             raise ValueError("no name, and secret=hunter2hunter2")
         return {"text": f"Hello {name}"}

@@ -19,6 +19,7 @@ from tinyllm_actors.evals import (
     summarize,
 )
 from tinyllm_actors.evals.qa_set import split_passage
+from tinyllm_actors.function import unwrap
 from tinyllm_actors.llm import Budget, ChatRequest, UserMessage
 from tinyllm_actors.testing import HashEmbeddings, ScriptedModel, text
 
@@ -45,7 +46,7 @@ def test_only_what_the_passage_says_becomes_an_example() -> None:
         ),
     ]
     documents = [{"id": "sky", "text": SKY}, GRASS]
-    output = run(QASetGenerator.spec(ScriptedModel(steps)), documents=documents)["output"]  # pyright: ignore[reportTypedDictNotRequiredAccess]
+    output: Any = unwrap(run(QASetGenerator.spec(ScriptedModel(steps)), documents=documents))
     first, second = output["examples"]
     assert (first.input, first.expected, first.contexts) == ({"content": "Which colour has the sky?"}, "Blue.", [SKY])
     assert (first.metadata, second.metadata) == (
@@ -61,7 +62,7 @@ def test_a_model_that_writes_nothing_usable_ends_nothing() -> None:
     """A passage whose answers do not fit is rejected, and the next one is asked about."""
     model = ScriptedModel([text("no")] * 3 + [pairs(("When?", "In spring.", "in spring"), ("More?", "x", "spring"))])
     spec = QASetGenerator.spec(model, per_passage=1, argument="question")
-    output = run(spec, documents=[SKY, GRASS])["output"]  # pyright: ignore[reportTypedDictNotRequiredAccess]
+    output: Any = unwrap(run(spec, documents=[SKY, GRASS]))
     assert [example.input for example in output["examples"]] == [{"question": "When?"}]
     assert "does not fit" in output["rejected"][0]["reason"]
 

@@ -140,11 +140,12 @@ def test_nobody_else_pays(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.eval(
-    dataset="cases_of_the_suite.jsonl",
-    evaluators=[lambda output, expected: float(output == expected)],
-    thresholds={"<lambda>": 1.0},
-)
+def is_expected(output: object, expected: object) -> float:
+    """Score 1 for what is expected."""
+    return float(output == expected)
+
+
+@pytest.mark.eval(dataset="cases_of_the_suite.jsonl", evaluators=[is_expected], thresholds={"is_expected": 1.0})
 def test_the_suite_uses_the_mark(tmp_path: Path) -> object:
     """A dataset beside the test is found, fixtures are given, and the returned function is evaluated."""
     assert tmp_path.is_dir()

@@ -12,6 +12,16 @@ from hypothesis import strategies as st
 from tinyllm_actors.evals import bootstrap_interval, holm, mcnemar, paired_difference, wilson_interval
 
 
+def mean(values: Any, axis: int) -> Any:
+    """Return the mean of an array."""
+    return values.mean(axis=axis)
+
+
+def total(first: Any, second: Any, axis: int) -> Any:
+    """Return the sum of the differences of two arrays."""
+    return (first - second).sum(axis=axis)
+
+
 @pytest.fixture(scope="module")
 def stats() -> Any:
     """Return scipy's statistics."""
@@ -35,7 +45,7 @@ def test_wilson_against_scipy(trials: int, data: Any, confidence: float) -> None
     from scipy.stats import binomtest  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
     successes = data.draw(st.integers(0, trials))
-    theirs: Any = binomtest(successes, trials).proportion_ci(confidence, method="wilson")  # pyright: ignore[reportUnknownMemberType]
+    theirs: Any = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
     found = wilson_interval(successes, trials, confidence)
     assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
 
@@ -44,7 +54,7 @@ def test_bootstrap_against_scipy(stats: Any) -> None:
     """The interval of a mean is scipy's percentile bootstrap, within what chance allows."""
     dice = random.Random(3)
     values = [dice.gauss(5, 2) for _ in range(60)]
-    theirs = stats.bootstrap((values,), lambda x, axis: x.mean(axis=axis), method="percentile", n_resamples=20_000)
+    theirs = stats.bootstrap((values,), mean, method="percentile", n_resamples=20_000)
     found = bootstrap_interval(values, resamples=10_000)
     ends = theirs.confidence_interval
     assert (found.low, found.high) == pytest.approx((ends.low, ends.high), abs=0.05)
@@ -67,7 +77,7 @@ def test_mcnemar_against_scipy(pairs: list[tuple[bool, bool]]) -> None:
 
     won = sum(b and not a for a, b in pairs)
     lost = sum(a and not b for a, b in pairs)
-    theirs: Any = binomtest(won, won + lost).pvalue if won + lost else 1.0  # pyright: ignore[reportUnknownMemberType]
+    theirs: Any = binomtest(won, won + lost).pvalue if won + lost else 1.0
     assert mcnemar([a for a, _ in pairs], [b for _, b in pairs]) == pytest.approx(theirs)
 
 
@@ -88,10 +98,9 @@ def test_small_differences_are_tested_exactly(differences: list[int]) -> None:
     if not moved:
         assert found.p_value == 1.0
     elif len(moved) > 1:
-        theirs: Any = permutation_test(  # pyright: ignore[reportUnknownVariableType]
-            (moved, [0.0] * len(moved)), lambda x, y, axis: (x - y).sum(axis=axis),  # pyright: ignore[reportUnknownLambdaType, reportUnknownMemberType]
-            permutation_type="samples", vectorized=True, n_resamples=10_000,
-        )  # fmt: skip
+        theirs: Any = permutation_test(
+            (moved, [0.0] * len(moved)), total, permutation_type="samples", vectorized=True, n_resamples=10_000
+        )
         # scipy doubles the smaller side; of sums that are symmetric around 0 that is the same.
         assert found.p_value == pytest.approx(float(theirs.pvalue), abs=1e-9)
 

@@ -8,6 +8,7 @@ from tinyllm_actors.config.names import SECTIONS, check_provider_name, nearest
 from tinyllm_actors.errors import ConfigurationError, MissingDependency, UnknownSetting
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = ["read_sections"]
@@ -40,7 +41,8 @@ def read_sections(path: Path) -> dict[str, dict[str, Any]]:
         raise ConfigurationError(f"{str(path)!r} has more than {MAX_BYTES} bytes, which is no configuration file")
     try:
         # Its nodes and not its values: aliases cannot make much of little, and a key that is there twice is seen.
-        root = yaml.compose(content, yaml.SafeLoader)
+        compose = cast("Callable[[bytes, object], object]", yaml.compose)  # pyright: ignore[reportUnknownMemberType]
+        root = compose(content, yaml.SafeLoader)
         whole = _mapping(root, path, "the file")
         return {name: _section(name, node, path) for name, node in whole.items()}
     except (yaml.YAMLError, RecursionError, ValueError) as error:

@@ -27,9 +27,9 @@ class LangfuseSettings(BaseModel):
 
     model_config = _STRICT
 
-    public_key: SecretStr | None = Field(None, alias="LANGFUSE_PUBLIC_KEY")
-    secret_key: SecretStr | None = Field(None, alias="LANGFUSE_SECRET_KEY")
-    host: str | None = Field(None, alias="LANGFUSE_HOST")
+    public_key: SecretStr | None = Field(default=None, alias="LANGFUSE_PUBLIC_KEY")
+    secret_key: SecretStr | None = Field(default=None, alias="LANGFUSE_SECRET_KEY")
+    host: str | None = Field(default=None, alias="LANGFUSE_HOST")
 
 
 class PostgresSettings(BaseModel):
@@ -45,11 +45,11 @@ class PostgresSettings(BaseModel):
 
     model_config = _STRICT
 
-    username: str | None = Field(None, alias="USERNAME")
-    password: SecretStr | None = Field(None, alias="PASSWORD")
-    host: str | None = Field(None, alias="HOST")
-    port: int | None = Field(None, alias="PORT", ge=1, le=65535)
-    name: str | None = Field(None, alias="NAME")
+    username: str | None = Field(default=None, alias="USERNAME")
+    password: SecretStr | None = Field(default=None, alias="PASSWORD")
+    host: str | None = Field(default=None, alias="HOST")
+    port: int | None = Field(default=None, alias="PORT", ge=1, le=65535)
+    name: str | None = Field(default=None, alias="NAME")
 
     def url(self) -> str | None:
         """Return the URL of the database, password included; None without a host."""

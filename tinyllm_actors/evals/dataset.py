@@ -192,7 +192,7 @@ async def load_examples(dataset: Dataset | Iterable[Example] | str | os.PathLike
         dataset = JsonLinesDataset(dataset)
     if isinstance(dataset, Dataset):
         return dataset.name, checked_examples(await dataset.load(), dataset.name)
-    return "examples", checked_examples(cast("Iterable[Example]", dataset), "examples")
+    return "examples", checked_examples(dataset, "examples")
 
 
 def digest_of(examples: Sequence[Example]) -> str:

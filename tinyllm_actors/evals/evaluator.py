@@ -131,9 +131,8 @@ class Evaluator(Function):
         if result["status"] == "error":
             told = Evaluated(self.context.path, self.name, {}, error=result["message"])
         else:
-            answer = found[0]
-            if not isinstance(answer, dict):
-                answer = {"evals": {self.name: answer}}
+            given = found[0]
+            answer: dict[str, Any] = given if isinstance(given, dict) else {"evals": {self.name: given}}
             evals = {key: float(value) for key, value in answer.get("evals", answer).items()}
             told = Evaluated(self.context.path, self.name, evals, redact(answer.get("comment") or ""))
         self.context.system.events_stream.publish(told)

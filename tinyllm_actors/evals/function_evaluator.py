@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio.to_thread
 
@@ -46,7 +46,8 @@ class FunctionEvaluator(Evaluator):
 
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:
         label = getattr(function, "__name__", type(function).__name__)
-        super().__init__(**{"name": label, **options})
+        options.setdefault("name", label)
+        super().__init__(**options)
         self._function = function
         self._wanted: list[str] = []
         for parameter in inspect.signature(function).parameters.values():
@@ -65,10 +66,10 @@ class FunctionEvaluator(Evaluator):
         offered = {"input": input, "output": output, "error": error, "expected": expected, "trial": self.trial}
         call = functools.partial(self._function, **{name: offered[name] for name in self._wanted})
         if inspect.iscoroutinefunction(self._function):
-            answer = await call()
+            answer: Any = await call()
         else:
             answer = await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
-        return answer if isinstance(answer, dict) else {"evals": {self.name: answer}}
+        return cast("Any", answer) if isinstance(answer, dict) else {"evals": {self.name: answer}}
 
 
 def evaluator_spec(what: Any) -> ChildSpec:
@@ -77,13 +78,12 @@ def evaluator_spec(what: Any) -> ChildSpec:
     Raises:
         TypeError: it is none of these.
     """
-    spec = what
-    if not isinstance(what, ChildSpec):
-        if isinstance(what, type) and issubclass(what, Evaluator):
-            spec = what.spec()
-        elif callable(what) and not isinstance(what, type):
-            name = getattr(what, "__name__", type(what).__name__)
-            spec = FunctionEvaluator.spec(what).named(name)
+    spec: Any = what
+    if isinstance(what, type):
+        spec = cast("Any", what).spec() if issubclass(what, Evaluator) else None
+    elif callable(what):
+        name: str = getattr(what, "__name__", "") or what.__class__.__name__
+        spec = FunctionEvaluator.spec(what).named(name)
     factory: object = getattr(spec, "factory", None)
     if not isinstance(spec, ChildSpec) or not (isinstance(factory, type) and issubclass(factory, Evaluator)):
         raise TypeError(f"cannot evaluate with {what!r}: give the spec or class of an Evaluator, or a function")

@@ -122,7 +122,7 @@ class Lane(Function):
                         begun = calls.get(outcome.call_id, MadeCall(outcome.name, "{}"))
                         calls[outcome.call_id] = MadeCall(begun.name, begun.arguments, outcome.status)
                     elif isinstance(event, RunFinished):
-                        return cast("Result", event.result), list(calls.values())
+                        return event.result, list(calls.values())
         except Exception as error:
             return failure(error, state="DELIVERY"), list(calls.values())
         return failure(RuntimeError("the stream ended without a result"), state="DELIVERY"), list(calls.values())

@@ -44,9 +44,9 @@ def answer_of(output: Any) -> str:
     """
     if output is None:
         raise EvaluationFailed("there is no answer to score: the call failed")
-    if not isinstance(output, Mapping):
+    given = cast("Mapping[str, Any] | None", output if isinstance(output, Mapping) else None)
+    if given is None:
         return text_of(output)
-    given = cast("Mapping[str, Any]", output)
     response = given.get("response")
     if isinstance(response, Mapping) and "choices" in response:
         try:

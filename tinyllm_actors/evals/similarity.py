@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tinyllm_actors.errors import ConfigurationError, EvaluationFailed
 from tinyllm_actors.evals.evaluator import Evaluator
@@ -79,7 +79,7 @@ class SemanticMatch(_Embedding):
         """Compare."""
         answer = answer_of(output)
         expected = expected_of(self, self._expected)
-        right: list[Any] = expected if isinstance(expected, list) else [expected]
+        right = cast("list[Any]", expected) if isinstance(expected, list) else [expected]
         if not answer.strip():
             return {"evals": {"semantic_similarity": 0.0, "semantic_match": 0.0}, "comment": "there is no answer"}
         found, *wanted = await self.vectors([answer, *map(text_of, right)])

@@ -73,7 +73,7 @@ class ToolTrajectory(Evaluator):
             expected = trial.example.metadata.get("tool_calls")
         if not isinstance(expected, Sequence) or isinstance(expected, str):
             raise EvaluationFailed(f"{self.name} has nothing to compare with: give metadata={{'tool_calls': [...]}}")
-        wanted = [_wanted(entry) for entry in expected]
+        wanted = [_wanted(entry) for entry in cast("Sequence[Any]", expected)]
         made = [(call.name, _arguments(call.arguments)) for call in trial.tool_calls]
         pairs = _matched(wanted, made)
         positions = [pairs[index] for index in range(len(wanted)) if index in pairs]
