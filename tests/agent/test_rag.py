@@ -129,8 +129,9 @@ async def test_pictures_are_described_for_a_loader() -> None:
         loader = await system.spawn(Loader.spec(vision=vision))
         result = await loader(data=png, name="cat.png")
         assert result["output"]["documents"][0].content == "A cat."
-        _, picture = model.requests[0].messages[0].content or ()
-        assert picture == ImagePart({"url": "data:image/png;base64,iVBORw0KGgo="})
+        content = model.requests[0].messages[0].content
+        assert isinstance(content, list)
+        assert content[1] == ImagePart({"url": "data:image/png;base64,iVBORw0KGgo="})
         assert "said nothing of the picture 'dog.png'" in (await loader(data=png, name="dog.png"))["message"]
 
 

@@ -294,7 +294,7 @@ def test_damaged_files_are_documents_or_typed_errors(data: bytes, name: str) -> 
         chance = random.Random(name)
         async with ActorSystem("test") as system:
             loader = await system.spawn(Loader.spec(limits=LoadLimits(timeout=20.0)))
-            for _ in range(60):
+            for _ in range(40):
                 result = await loader(data=mutated(data, chance), name=name)
                 if result["status"] == "error":
                     kind = result["error"]["type"]

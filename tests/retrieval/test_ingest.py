@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -184,8 +185,8 @@ async def test_a_slow_index_holds_up_the_reading(tmp_path: Path) -> None:
     class Slow(Shelf):
         async def upsert(self, chunks: Sequence[Chunk]) -> None:
             await waits.wait()
-            for _ in range(5):
-                await anyio.to_thread.run_sync(len, chunks)  # the reading could go on meanwhile
+            for _ in range(0 if self.batches else 60):  # the reading could go on meanwhile
+                await anyio.to_thread.run_sync(sha256, bytes(4_000_000))
             await super().upsert(chunks)
 
     shelf = Slow()

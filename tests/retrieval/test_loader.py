@@ -82,8 +82,12 @@ async def test_a_reading_that_takes_too_long_is_ended_and_the_next_one_works() -
         assert (await loader(data=data, name="slow.csv"))["error"]["type"] == "LoadTimeout"
 
 
-async def test_memory_is_bounded() -> None:
+def test_memory_is_bounded() -> None:
     """A document that needs more memory than it may is an error, and the loader lives."""
+    anyio.run(_read_too_much)
+
+
+async def _read_too_much() -> None:
     csv = b"a" * 90_000_000
     limits = LoadLimits(memory=2**28, max_bytes=10**9, max_characters=10**9)
     async with ActorSystem("test") as system:

@@ -147,9 +147,8 @@ async def _read_one(
     async with loader.stream(path=path, buffer=2) as items:
         item: Any
         async for item in items:
-            if isinstance(item, dict):
-                last = item
-            elif not isinstance(item, LoadProgress):
+            last = item
+            if not isinstance(item, dict | LoadProgress):
                 held += await _cut(chunker, path, item)
                 while len(held) >= settings.batch:
                     await work.send(Piece(held[: settings.batch]))

@@ -50,7 +50,7 @@ def _fields(document: Any) -> dict[str, Any]:
     for name, field in fields.items():
         value: Any = field.get("/V")
         if value is not None and len(found) < _MAX_FIELDS:
-            several = cast("list[Any]", value) if isinstance(value, list) else None
+            several: list[Any] | None = cast("list[Any]", value) if isinstance(value, list) else None
             # A choice is a name, such as /Yes.
             found[str(name)] = str(value).removeprefix("/") if several is None else [str(v) for v in several]
     return found
