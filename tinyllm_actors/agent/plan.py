@@ -84,6 +84,10 @@ def plan_calls(
             if tool is None or not tool.idempotent:
                 plan.settled.append(ToolOutcome(call.id, call.name, INTERRUPTED, "error", "Interrupted"))
                 continue
+        if not toolkit:  # it has no tools, or none any more since the call was asked for
+            text = f"Error: there is no tool {call.name!r}; answer with what you know"
+            plan.settled.append(ToolOutcome(call.id, call.name, text, "error", "UnknownTool"))
+            continue
         if granted <= 0:
             text = "Error: no more tool calls are allowed; answer with what you know"
             plan.settled.append(ToolOutcome(call.id, call.name, text, "error", "ToolCallLimitExceeded"))

@@ -216,9 +216,9 @@ class ConversationActor(Actor):
         else:
             found = state.nodes.get(wish.entry_id)
             started = found if isinstance(found, TurnStarted) else None
-        if started is None or self._current is not None or self._queue:
-            if started is None:
-                raise UnknownTurn(self._key, wish.entry_id)
+        if started is None:
+            raise UnknownTurn(self._key, wish.entry_id)
+        if self._queue or (self._current is not None and not self._current.log.ended):
             raise ConversationBusy(self._key, len(self._queue) + 1)
         content = started.content if wish.content is None else wish.content
         return self._enqueue(Turn(TurnLog(wish.turn_id), content, started.name, [HeadMoved(to=started.parent)]))

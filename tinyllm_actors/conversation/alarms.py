@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import anyio
@@ -82,7 +81,7 @@ class Alarms:
                 self._wake = anyio.Event()
                 self._sleep_until = float("inf")  # what is set while the store looks may not be in its answer
                 limit = MAX_AT_ONCE + self._unfired  # those that could not be fired must not stand before the others
-                due = await patiently(partial(store.due_timers, time.time() + MAX_SLEEP, limit=limit))
+                due = await patiently(lambda limit=limit: store.due_timers(time.time() + MAX_SLEEP, limit=limit))
                 now = time.time()
                 ripe = [timer for timer in due if timer.due <= now]
                 for timer in ripe:

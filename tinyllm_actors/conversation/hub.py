@@ -14,6 +14,7 @@ from tinyllm_actors.conversation.claims import Claims
 from tinyllm_actors.conversation.health import Health, passes
 from tinyllm_actors.conversation.journal import Journal
 from tinyllm_actors.conversation.ref import Conversations
+from tinyllm_actors.conversation.writer import MIN_WAIT
 from tinyllm_actors.errors import (
     ActorError,
     ActorStopped,
@@ -211,7 +212,7 @@ class ConversationHub(Actor):
     async def _spawn(self, key: str) -> ActorRef:
         spec = ConversationActor.spec(key, self._spec, self.table, self._settings)
         overdue = f"overdue:{key}"
-        self.context.send_after(self._settings.patience, wishes.Overdue(key), name=overdue)
+        self.context.send_after(self._settings.patience + MIN_WAIT, wishes.Overdue(key), name=overdue)
         try:
             return await self.context.spawn(spec, name=key.replace("%", "%25").replace("/", "%2F"))
         finally:

@@ -184,11 +184,10 @@ class Conversation:
                         return await log.end()
                     except ActorStopped:
                         continue  # it goes on from the journal
-        except TimeoutError as error:
-            late = error if isinstance(error, AskTimeout) else AskTimeout(self.key, self._timeout or 0.0)
-            return failure(late, state="DELIVERY")
         except TinyLLMError as error:
             return failure(error, state="DELIVERY")
+        except TimeoutError:
+            return failure(AskTimeout(self.key, self._timeout or 0.0), state="DELIVERY")
 
     # --- the turn in progress ------------------------------------------------------------------------
 
@@ -233,7 +232,11 @@ class Conversation:
     # --- what was said -------------------------------------------------------------------------------
 
     async def history(self) -> Sequence[Message]:
-        """Return the messages of the branch at the head, as a model is shown them."""
+        """Return the messages of the branch at the head, as a model is shown them.
+
+        They are what this process knows: where another one has taken the conversation over, that is noticed with the
+        next thing that is written.
+        """
         return await self.wish(wishes.GetHistory())
 
     async def page(self, *, before: int | None = None, after: int | None = None, limit: int = 100) -> Sequence[Record]:

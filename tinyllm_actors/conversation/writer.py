@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.conversation.records import Grant
     from tinyllm_actors.conversation.state import ConversationState
 
-__all__ = ["Writer", "chained"]
+__all__ = ["MIN_WAIT", "Writer", "chained"]
 
 MIN_WAIT: Final = 1.0
 """Seconds that a store gets for one attempt, however little patience is left."""
