@@ -1,6 +1,6 @@
 """Kill the process at each step of a conversation, let it go on, and compare; run as a program of its own.
 
-    python crash_driver.py STORE [--backend asyncio|uvloop|trio] [--mutate NAME] [--soak KILLS]
+    python crash_driver.py STORE [--backend asyncio|uvloop|trio] [--writes-only] [--mutate NAME] [--soak KILLS]
 
 STORE is a URL; each run puts a name of its own where it has `{}`. Every step (each call of the store, the model and a
 tool, before and after) is a point. For each point, a forked child runs the conversation and kills itself there; a
@@ -12,8 +12,9 @@ second child goes on to the end. What must hold then:
 - the model was asked once more than in a run without a kill, at most;
 - the history is valid, and differs from that of a run without a kill in interrupted calls only.
 
-`--mutate` breaks the runtime on purpose, which must be noticed. `--soak` kills at random moments instead, with
-hundreds of conversations at work.
+`--writes-only` leaves out the points in the model and the tools, at which no store differs from another. `--mutate`
+breaks the runtime on purpose, which must be noticed; it ends with the first point at which it is. `--soak` kills at
+random moments instead, with hundreds of conversations at work.
 """
 
 from __future__ import annotations
@@ -64,11 +65,14 @@ class Points:
 
     def __init__(self, kill_at: int | None, log: Path) -> None:
         self.count = 0
+        self.writes: list[int] = []
         self._kill_at = kill_at
         self._log = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
-    def step(self) -> None:
+    def step(self, *, write: bool = False) -> None:
         self.count += 1
+        if write:
+            self.writes.append(self.count)
         if self.count == self._kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -157,9 +161,9 @@ def watch_store(kept: Any, points: Points) -> None:
 
     @functools.wraps(append)
     async def watched(batch: Any) -> None:
-        points.step()
+        points.step(write=True)
         await append(batch)
-        points.step()
+        points.step(write=True)
 
     kept.append = watched
 
@@ -253,14 +257,14 @@ def in_child(function: Callable[[], Any]) -> tuple[int, Any]:
 
 
 def run(backend: str, pattern: str, kill_at: int | None, log: Path) -> Any:
-    """Have one conversation, under the name of its log. Returns its history and how many points there were."""
+    """Have one conversation, under the name of its log. Returns its history, the points, and those of the store."""
     points = Points(kill_at, log)
     options: dict[str, Any] = {"backend": backend}
     if backend == "uvloop":
         options = {"backend": "asyncio", "backend_options": {"use_uvloop": True}}
     history = anyio.run(converse, pattern.format(log.name), points, log.name, TURNS, **options)
     valid = repair(history) == history
-    return [[type(message).__name__, message.content] for message in history], points.count, valid
+    return [[type(message).__name__, message.content] for message in history], points.count, points.writes, valid
 
 
 def notes(log: Path) -> list[list[Any]]:
@@ -299,26 +303,29 @@ def not_as(have: list[Any], want: list[Any]) -> bool:
     return have != want and have != [want[0], INTERRUPTED]
 
 
-def exhaust(backend: str, pattern: str, folder: Path) -> int:
+def exhaust(backend: str, pattern: str, folder: Path, *, writes_only: bool, first_only: bool) -> int:
     """Kill at every point. Returns how many points broke a promise."""
     log = folder / "whole"
-    _, (expected, points, valid) = in_child(lambda: run(backend, pattern, None, log))
+    _, (expected, count, writes, valid) = in_child(lambda: run(backend, pattern, None, log))
+    points: list[int] = writes if writes_only else list(range(1, count + 1))
     assert valid
     asked = sum(line[0] == "asked" for line in notes(log))
     broken = 0
-    for point in range(1, points + 1):
+    for point in points:
         log = folder / f"p{point}"
         killed, _ = in_child(lambda log=log, point=point: run(backend, pattern, point, log))
         assert killed == signal.SIGKILL, f"point {point} was not reached"
         try:
-            _, (history, _, valid) = in_child(lambda log=log: run(backend, pattern, None, log))
+            _, (history, _, _, valid) = in_child(lambda log=log: run(backend, pattern, None, log))
             found = violations(expected, history, valid, notes(log), asked)
         except SystemExit as error:
             found = [str(error)]
         if found:
             broken += 1
             say(f"killed at point {point}: {'; '.join(found)}")
-    say(f"{points} points, {broken} of them broken ({backend}, {pattern.partition(':')[0]})")
+            if first_only:
+                break
+    say(f"{len(points)} points, {broken} of them broken ({backend}, {pattern.partition(':')[0]})")
     return broken
 
 
@@ -407,6 +414,7 @@ def main() -> None:
     parser.add_argument("store")
     parser.add_argument("--backend", default="asyncio")
     parser.add_argument("--mutate", choices=sorted(MUTATIONS))
+    parser.add_argument("--writes-only", action="store_true")
     parser.add_argument("--soak", type=int, default=0)
     parser.add_argument("--conversations", type=int, default=200)
     given = parser.parse_args()
@@ -417,7 +425,13 @@ def main() -> None:
         if given.soak:
             broken = soak(given.backend, given.store, Path(folder), given.soak, given.conversations)
         else:
-            broken = exhaust(given.backend, given.store, Path(folder))
+            broken = exhaust(
+                given.backend,
+                given.store,
+                Path(folder),
+                writes_only=given.writes_only,
+                first_only=given.mutate is not None,
+            )
     sys.exit(1 if broken else 0)
 
 

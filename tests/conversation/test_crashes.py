@@ -30,8 +30,8 @@ def test_killed_anywhere_it_goes_on_with_sqlite(backend: str, tmp_path: Path) ->
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_killed_anywhere_it_goes_on_with_postgres(backend: str, new_postgres_uri: Any) -> None:
-    """The same with a server."""
-    done = drive(new_postgres_uri, "--backend", backend)
+    """The same with a server, around each of its transactions: what lies between them is the same for all stores."""
+    done = drive(new_postgres_uri, "--backend", backend, "--writes-only")
     assert done.returncode == 0, done.stdout + done.stderr
     assert ", 0 of them broken" in done.stdout
 

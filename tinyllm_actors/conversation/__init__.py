@@ -23,6 +23,36 @@ What is guaranteed:
 10. `delete` removes a conversation for good. `prune` removes only what a snapshot stands for.
 11. Failures are typed (`StoreError`) and say whether trying again helps; the store works again when the cause is gone.
 
+`system.conversations(agent, store=…)` **runs** them (`open_conversations`): one actor for each that is in use. What
+is guaranteed there:
+
+12. A turn is accepted once its message is durable (`TurnAccepted`). An accepted turn ends once, with one result, in
+    this process or a later one; the same `turn_id` is the same turn for the newest 1000. What was not accepted is not
+    there: send it again.
+13. A call of a tool is in the journal before it is made and its result as soon as it is known. After an end in between
+    it is made again only if the tool is idempotent, under the same key; else the model is told that it was interrupted.
+14. A conversation that fails goes on from its journal, unasked if it was in the middle of a turn: the first time at
+    once, then after 0.1, 0.2, 0.4 … 10 seconds. If it fails more than `max_failures` times within `failure_period`
+    seconds (5 in 60), it is quarantined until it is released or deleted. What a failing store costs does not count.
+15. A store that fails is tried again for `patience` seconds (30). Then callers get its error, with `retryable`, and the
+    turn goes on when the store is back. A store that hangs is given one second more; nobody waits for ever.
+16. Whoever waits for a turn when its actor, its hub or its system ends is told: what goes on here is waited for again,
+    otherwise the result is an error of type `ActorStopped`. At a shutdown, turns in progress stay open.
+17. A conversation leaves the memory after `idle` seconds (900) without a message, or when more than `max_live` (10 000)
+    are wanted, the longest unused first; never in the middle of a turn, unless all that is left of it is to wait for a
+    person and nobody reads. Questions to people expire asleep as well as awake, at the time that was set first.
+18. If another process claims a conversation, this one has no effect on it any more, and notices with its next write.
+    Two that want the same one take turns, with rests as in 14; route each key to one process. What `history` returns
+    is not fenced.
+19. A timer fires at most once for each time it is due, in one of the processes that share a store: at once where its
+    conversation is in memory or nobody holds it, else after 120 seconds, when the holder is taken for dead.
+20. `delete` ends what goes on, tells its callers (`ConversationDeleted`), and nothing that was there is shown after it.
+21. Bounds: 100 turns wait in a conversation, 10 000 conversations wait for their start, 64 start at a time, a key has
+    512 characters, an entry 32 MiB; a larger one costs its sender an `EntryRejected` and the conversation nothing.
+
+A journal holds what was said and done, whole, so that a turn can go on: secrets in it are not masked, nor in what
+`export_lines` writes. Keep them out of messages, arguments and results.
+
 ```python
 >>> import anyio
 >>> from tinyllm_actors.llm import AssistantMessage, Completion
