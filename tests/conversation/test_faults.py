@@ -6,7 +6,6 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
@@ -52,11 +51,13 @@ class Broken:
 
     def __init__(self, store: Any) -> None:
         self._store = store
+        self._broken: set[str] = set()
         self.seen = 0
 
     def fail(self, error: StoreError, *operations: str, after: bool = False) -> None:
         for name in operations:
-            works = getattr(type(self._store), name)
+            self._broken.add(name)
+            works = getattr(self._store.__class__, name)
 
             async def broken(*args: Any, _works: Any = works, **named: Any) -> None:
                 self.seen += 1
@@ -67,8 +68,8 @@ class Broken:
             setattr(self._store, name, broken)
 
     def mend(self) -> None:
-        for name in [name for name in vars(self._store) if callable(vars(self._store)[name])]:
-            delattr(self._store, name)
+        while self._broken:
+            delattr(self._store, self._broken.pop())
 
 
 def turns_of(entries: Any) -> list[str]:
@@ -253,6 +254,7 @@ def test_a_disk_that_hangs_is_told_in_time(backend: str) -> None:
             spec = Agent.spec(model=Parrot(), tools=[gate.slow])
             chats = await system.conversations(spec, store=store, patience=20.0)
             results: list[Any] = []
+            disk = anyio.Event()
 
             async def send() -> None:
                 results.append(await chats["k"]("call slow", turn_id="t"))
