@@ -7,7 +7,7 @@ import io
 import json
 import os
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -22,6 +22,9 @@ from tinyllm_actors.function.tracing import start_tracing
 from tinyllm_actors.integrations.opentelemetry.conventions import attributes_of, span_name
 from tinyllm_actors.kernel import configure_console_log, configure_json_log, to_plain
 from tinyllm_actors.testing import TraceRecorder
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 SECRETS = st.text("abcdefghijkmnpqrstuvwxyz0123456789", min_size=14, max_size=24).map(lambda word: f"Q7{word}")
 NAMES = st.sampled_from(
@@ -133,7 +136,7 @@ async def written(planted: Any) -> dict[str, str]:
             exported = [line async for line in lines_out]
         out["export"] = b"".join(exported).decode()
 
-        async def again() -> Any:
+        async def again() -> AsyncIterator[bytes]:
             for line in exported:
                 yield line
 

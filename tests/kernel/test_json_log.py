@@ -163,7 +163,11 @@ def test_a_courier_carries_in_order_and_survives_failures() -> None:
 def test_a_courier_that_hangs_is_left() -> None:
     """Closing gives up after its time; the thread is a daemon."""
     gate = threading.Event()
-    courier: Courier[int] = Courier(lambda _: gate.wait(10) and None, name="test", linger=0.0)
+
+    def deliver(batch: Sequence[int]) -> None:
+        gate.wait(10)
+
+    courier = Courier(deliver, name="test", linger=0.0)
     courier.put(1)
     assert not courier.close(0.05)
     gate.set()

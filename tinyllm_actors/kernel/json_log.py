@@ -77,7 +77,7 @@ class JsonLog:
         self._courier.put((event, copy_context(), time.time()))
 
     def _write(self, lines: Sequence[bytes | tuple[Transition, Context, float]]) -> None:
-        self._file.write(b"".join(line if type(line) is bytes else self._transition_line(*line) for line in lines))  # pyright: ignore[reportArgumentType, reportCallIssue]
+        self._file.write(b"".join(line if type(line) is bytes else self._transition_line(*line) for line in lines))  # pyright: ignore[reportArgumentType]
         self._file.flush()
 
     def _transition_line(self, event: Transition, context: Context, timestamp: float) -> bytes:

@@ -529,3 +529,55 @@ def test_a_tracer_needs_no_method() -> None:
     tracer.close(1.0)
     with pytest.raises(LookupError, match="there are: none"):
         TraceRecorder().find("x")
+
+
+async def test_the_drawing_says_how_it_ended(recorder: TraceRecorder) -> None:
+    """With details, a line has the model, tokens, dollars and time; without, only what went wrong."""
+    model = ScriptedModel([text("Hi", usage=Usage(10, 5, 15))], name="m")
+    async with ActorSystem("service") as system:
+        await start_tracing(system, recorder)
+        llm = await system.spawn(LLM.spec(model, name="llm", known_models={"m": ModelInfo(price=Price(1.0, 1.0))}))
+        await llm(request=ChatRequest(messages=[UserMessage("Hello")]))
+        await (await system.spawn(Broken))()
+    first, second = recorder.render(details=True).splitlines()
+    assert first.startswith("llm  generation  m  15 tokens  $0.000015  ")
+    assert second.startswith("Broken  span  error: OSError  ")
+    assert recorder.render().splitlines() == ["llm  generation", "Broken  span  error: OSError"]
+    assert repr(recorder.find("llm")).startswith("<Observation generation 'llm' ok ")
+
+
+async def test_a_recorder_lets_go_of_the_oldest() -> None:
+    """It keeps as many as it was told."""
+    recorder = TraceRecorder(max_kept=10)
+    async with ActorSystem("service") as system:
+        await start_tracing(system, recorder)
+        echo = await system.spawn(Echo)
+        for _ in range(100):
+            await echo(said="x")
+    assert 8 <= len(recorder.observations) <= 10
+
+
+async def test_a_tracer_that_fails_harms_nobody() -> None:
+    """An inline tracer that raises, one in a thread that raises, and one whose watch ends are counted or logged."""
+
+    class Bad(Tracer):
+        name = "bad"
+
+        def ended(self, observation: Observation) -> None:
+            raise ValueError("no")
+
+        async def watch(self, system: ActorSystem) -> None:
+            raise OSError("blind")
+
+    class BadInline(Bad):
+        inline = True
+
+    with capture_logs() as lines:
+        async with ActorSystem("service") as system:
+            tracing = await start_tracing(system, Bad(), BadInline())
+            echo = await system.spawn(Echo)
+            assert (await echo(said="x"))["output"] == "x"
+        assert [line.failures for line in tracing.lines] == [1, 1]
+    events = [line["event"] for line in lines]
+    assert "tracer 'bad' no longer watches the system" in events
+    assert any("failed 1 times" in event for event in events)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import anyio
@@ -31,6 +32,10 @@ pytestmark = pytest.mark.anyio
 KEYS: dict[str, Any] = {"public_key": "pk-lf-test", "secret_key": "sk-lf-test"}
 
 
+# The first import of an SDK may take seconds on a busy machine, and the end of a system waits for it.
+start = partial(start_tracing, close_timeout=20.0)
+
+
 class Echo(Function):
     async def run(self, said: str) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
         return said
@@ -47,7 +52,7 @@ async def test_a_generation_says_what_it_took() -> None:
     with receiving() as receiver:
         async with ActorSystem("service", log_transitions=False) as system:
             tracer = LangfuseTracer(**KEYS, base_url=receiver.url, environment="test", release="7")
-            await start_tracing(system, tracer, tags=["beta"])
+            await start(system, tracer, tags=["beta"])
             spec = LLM.spec(
                 model,
                 name="llm",
@@ -84,7 +89,7 @@ async def test_failures_have_a_level_and_no_secret() -> None:
 
     with receiving() as receiver:
         async with ActorSystem("service", log_transitions=False) as system:
-            await start_tracing(system, LangfuseTracer(**KEYS, base_url=receiver.url))
+            await start(system, LangfuseTracer(**KEYS, base_url=receiver.url))
             await (await system.spawn(Broken))()
             with anyio.move_on_after(0.02):
                 await (await system.spawn(Sleeper))()
@@ -100,16 +105,18 @@ async def test_scores_have_types_and_comments() -> None:
 
     class Judge(Evaluator):
         async def run(self, input: Any, output: Any, error: Any) -> Any:
-            scores = {"length": 5, "polite": True, "tone": "warm", "odd": [1]}
-            return {"evals": scores, "comment": "fine", "metadata": {"api_key": "abcdefgh"}}
+            return {"evals": {"length": 5, "polite": True}, "comment": "fine", "metadata": {"api_key": "abcdefgh"}}
+
+    async def tone(input: Any, output: Any, error: Any) -> dict[str, Any]:
+        return {"evals": {"tone": "warm", "odd": [1]}}
 
     async def failing(input: Any, output: Any, error: Any) -> float:
         raise ValueError("no score")
 
     with receiving() as receiver:
         async with ActorSystem("service", log_transitions=False) as system:
-            await start_tracing(system, LangfuseTracer(**KEYS, base_url=receiver.url))
-            await (await system.spawn(Echo.spec(run_evaluators=[Judge.spec(), failing])))(said="hello")
+            await start(system, LangfuseTracer(**KEYS, base_url=receiver.url))
+            await (await system.spawn(Echo.spec(run_evaluators=[Judge.spec(), tone, failing])))(said="hello")
         scores = {score["name"]: score for score in receiver.scores}
     assert {name: (score["dataType"], score["value"]) for name, score in scores.items()} == {
         "length": ("NUMERIC", 5.0),
@@ -124,7 +131,7 @@ async def test_a_link_leads_to_the_trace() -> None:
     """The link is known at once, with the project's page where the project is known."""
     seen = TraceRecorder()
     async with ActorSystem("service", log_transitions=False) as system:
-        await start_tracing(system, seen)
+        await start(system, seen)
         await (await system.spawn(Echo))(said="x")
     [call] = seen.observations
     plain = LangfuseTracer(**KEYS, base_url="https://lf.invalid/")
@@ -146,7 +153,7 @@ async def test_others_keep_their_clients_and_providers() -> None:
         )
         for _ in range(2):
             async with ActorSystem("service", log_transitions=False) as system:
-                await start_tracing(system, LangfuseTracer(**KEYS, base_url=receiver.url))
+                await start(system, LangfuseTracer(**KEYS, base_url=receiver.url))
                 await (await system.spawn(Echo))(said="x")
         assert langfuse.get_client(public_key="pk-lf-test")._resources is own._resources
         await anyio.to_thread.run_sync(access.shut_down, own)
@@ -160,7 +167,7 @@ async def test_what_has_not_ended_is_sent_as_such() -> None:
     """An observation whose end nobody tells is sent when the system ends, and says so."""
     with receiving() as receiver:
         async with ActorSystem("service", log_transitions=False) as system:
-            tracing = await start_tracing(system, LangfuseTracer(**KEYS, base_url=receiver.url))
+            tracing = await start(system, LangfuseTracer(**KEYS, base_url=receiver.url))
             tracing.announce(tracing.start("lost", "span", None, None))
             late = tracing.start("late", "span", None, None)
             tracing.end(late, 1)  # whose start found no room in the queue
@@ -174,7 +181,7 @@ async def test_many_spans_are_sent_before_the_end() -> None:
     """What comes together is sent in batches while the system runs."""
     with receiving() as receiver:
         async with ActorSystem("service", log_transitions=False) as system:
-            await start_tracing(system, LangfuseTracer(**KEYS, base_url=receiver.url))
+            await start(system, LangfuseTracer(**KEYS, base_url=receiver.url))
             whole = await system.spawn(chain(Echo, name="whole"))
             for _ in range(300):
                 await whole(said="x")
@@ -193,12 +200,16 @@ async def test_user_code_names_the_user() -> None:
 
     with receiving() as receiver:
         async with ActorSystem("service", log_transitions=False) as system:
-            await start_tracing(system, LangfuseTracer(**KEYS, base_url=receiver.url))
+            await start(system, LangfuseTracer(**KEYS, base_url=receiver.url))
             await system.spawn(Echo, name="echo")
             await (await system.spawn(Front))()
         found = {span.name: span.attributes for span in receiver.spans}
     assert (found["Echo"]["user.id"], found["turn"]["session.id"]) == ("ben", "s2")
     assert "user.id" not in found["Front"]
+
+
+def _nothing_installed(name: str) -> None:
+    """Find no package."""
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,14 +221,14 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingCredential, match="LANGFUSE_SECRET_KEY"):
         LangfuseWorkspace(public_key="pk")
     assert "sk-lf-test" not in repr(access.Access.of("pk", "sk-lf-test", None, 3))
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", _nothing_installed)
     with pytest.raises(MissingDependency, match="langfuse"):
         LangfuseTracer(**KEYS)
 
 
 async def test_prompts_come_from_there_or_from_here() -> None:
     """A prompt is the host's, with its variables; the fallback's if the host does not give it."""
-    prompt = {
+    prompt: dict[str, Any] = {
         "name": "support", "version": 2, "config": {}, "labels": ["production"], "tags": [], "type": "text",
         "prompt": "You help {{who}}.", "resolutionGraph": None, "commitMessage": None,
     }  # fmt: skip
@@ -235,12 +246,12 @@ async def test_datasets_are_read_and_filled() -> None:
     """Items of a dataset come as dictionaries, and go there; a host that fails is an error with a type."""
     times = {"createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z"}
     about = {"id": "d1", "name": "q", "projectId": "p", **times, "metadata": None, "description": None}
-    item = {
+    item: dict[str, Any] = {
         "id": "i1", "status": "ACTIVE", "input": {"content": "1+1"}, "expectedOutput": "2", "metadata": None,
         "datasetId": "d1", "datasetName": "q", **times,
         "sourceTraceId": None, "sourceObservationId": None, "mediaReferences": [],
     }  # fmt: skip
-    page = {"data": [item], "meta": {"page": 1, "limit": 50, "totalItems": 1, "totalPages": 1}}
+    page: dict[str, Any] = {"data": [item], "meta": {"page": 1, "limit": 50, "totalItems": 1, "totalPages": 1}}
     with receiving() as receiver:
         receiver.answers["/api/public/v2/datasets/q"] = (200, about)
         receiver.answers["/api/public/v2/datasets"] = (200, about)

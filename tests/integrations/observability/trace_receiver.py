@@ -33,6 +33,7 @@ class Received:
     end: int
     status: int
     kind: int
+    events: list[tuple[str, dict[str, Any]]]
 
 
 class Receiver:
@@ -101,6 +102,7 @@ def _span(span: Any) -> Received:
         span.end_time_unix_nano,
         span.status.code,
         span.kind,
+        [(event.name, {entry.key: _value(entry.value) for entry in event.attributes}) for event in span.events],
     )
 
 
