@@ -48,9 +48,11 @@ def _fields(document: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     fields: dict[Any, Any] = document.get_fields() or {}
     for name, field in fields.items():
-        value: Any = field.get("/V")
-        if value is not None and len(found) < _MAX_FIELDS:
-            several: list[Any] | None = cast("list[Any]", value) if isinstance(value, list) else None
-            # A choice is a name, such as /Yes.
-            found[str(name)] = str(value).removeprefix("/") if several is None else [str(v) for v in several]
+        value: object = field.get("/V")
+        if value is None or len(found) >= _MAX_FIELDS:
+            continue
+        if isinstance(value, list):
+            found[str(name)] = [str(item) for item in cast("list[object]", value)]
+        else:
+            found[str(name)] = str(value).removeprefix("/")  # a choice is a name, such as /Yes
     return found
