@@ -11,18 +11,22 @@ waits for the disk, so its latency is that of the disk. PostgreSQL is a server o
 from __future__ import annotations
 
 import argparse
+import gc
 import json
+import resource
 import statistics
 import tempfile
 import time
 import warnings
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
 
+from tinyllm_actors import ActorSystem, Agent
 from tinyllm_actors.conversation import (
     Append,
     CallIntent,
@@ -35,6 +39,7 @@ from tinyllm_actors.conversation import (
 )
 from tinyllm_actors.integrations.sqlite import SQLiteStore
 from tinyllm_actors.llm import AssistantMessage, Completion, FunctionCall, ToolCall, Usage
+from tinyllm_actors.testing import ScriptedModel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -67,6 +72,8 @@ GOALS: dict[tuple[str, str], Goal] = {
     ("sqlite normal", "thaw of 1000 entries, CPU ms"): Goal(at_most=10.0),
     ("sqlite full", "thaw of 1000 entries, CPU ms"): Goal(at_most=10.0),
     ("postgres", "thaw of 1000 entries, CPU ms"): Goal(at_most=10.0),
+    ("sqlite normal", "activations per s of CPU"): Goal(at_least=2_000),
+    ("sqlite normal", "KB each, live and idle"): Goal(at_most=25.0),
     ("sqlite normal", "look-up among passive, p99 ms"): Goal(at_most=5.0),
     ("postgres", "look-up among passive, p99 ms"): Goal(at_most=5.0),
 }
@@ -191,11 +198,49 @@ async def passive(store: ConversationStore, *, quick: bool) -> dict[str, float]:
     }
 
 
+async def activation(store: ConversationStore, *, quick: bool) -> dict[str, float]:
+    """Measure how fast conversations of twenty entries come into memory, and what they weigh there."""
+    count, batch, prefix = 500 if quick else 10_000, 500, f"live/{time.time_ns()}"
+    entries = [entry for number in range(4) for step in turn(number) for entry in step][:18]
+    for first in range(0, count, batch):
+        grants = await store.claim([f"{prefix}/{number}" for number in range(first, first + batch)], "bench")
+        await store.append([Append.of(grant, entries) for grant in grants])
+        await store.release(grants)
+    async with ActorSystem("bench") as system:
+        agent = Agent.spec(model=ScriptedModel([]))
+        chats = await system.conversations(agent, store=store, max_live=count + 1, recover=False)
+        await chats[f"{prefix}/warm"].history()
+        gc.collect()
+        before, start, cpu = _resident(), time.perf_counter(), time.process_time()
+
+        async def look(number: int) -> None:
+            await chats[f"{prefix}/{number}"].history()
+
+        for first in range(0, count, batch):
+            async with anyio.create_task_group() as tasks:
+                for number in range(first, first + batch):
+                    tasks.start_soon(look, number)
+        wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+        gc.collect()
+        weight = (_resident() - before) / count
+    await store.open()  # the set has closed it
+    return {
+        "activations/s": count / wall,
+        "activations per s of CPU": count / cpu,
+        "KB each, live and idle": weight / 1e3,
+    }
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
 BARS: dict[str, Callable[..., Awaitable[dict[str, float]]]] = {
     "throughput": throughput,
     "latency": latency,
     "thaw": thawing,
     "passive": passive,
+    "activation": activation,
 }
 
 # --- stores ---------------------------------------------------------------------------------------
