@@ -83,7 +83,6 @@ class Evaluator(Function):
     """
 
     observation_kind = "evaluator"
-    output_validator: ClassVar[Any] = None
     needs_tool_calls: ClassVar[bool] = False
     """Whether it reads `trial.tool_calls`: agents are then run as streams, which tell of them."""
 

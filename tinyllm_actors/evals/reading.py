@@ -47,10 +47,11 @@ def answer_of(output: Any) -> str:
     given = cast("Mapping[str, Any] | None", output if isinstance(output, Mapping) else None)
     if given is None:
         return text_of(output)
-    response = given.get("response")
+    response: Any = given.get("response")
     if isinstance(response, Mapping) and "choices" in response:
+        wire = cast("Mapping[str, Any]", response)
         try:
-            return str(response["choices"][0]["message"]["content"] or "")
+            return str(wire["choices"][0]["message"]["content"] or "")
         except (KeyError, IndexError, TypeError):
             raise EvaluationFailed("the response holds no message to score") from None
     for key in _ANSWERS:
