@@ -136,7 +136,7 @@ async def test_a_run_goes_on_where_it_stood(tmp_path: Path) -> None:
     async with ActorSystem("t") as system:
         first = await evaluate(system, count, CASES, [ExactMatch], results=path, name="first", max_concurrency=1)
         lines = path.read_bytes().splitlines(keepends=True)
-        path.write_bytes(b"".join(lines[:4]) + lines[4][:20])
+        path.write_bytes(b"".join(lines[:4]) + lines[4][:-1] + b"x" * 5000)
         again = await evaluate(system, count, CASES, [ExactMatch], results=path, name="again", max_concurrency=1)
         third = await evaluate(system, count, CASES, [ExactMatch], results=path)
     assert asked == [0, 1, 2, 3, 4, 5, 3, 4, 5]

@@ -304,7 +304,7 @@ def test_plots() -> None:
 
 # --- secrets ---
 
-PLANTED = ["sk-planted1234567890abcd", "correct-horse-battery", "hunter2hunter2"]
+PLANTED = ["sk-planted1234567890abcd", "correct-horse-battery", "hunter2hunter2", "staple-of-the-file"]
 
 
 class Leaks(Evaluator):
@@ -319,7 +319,7 @@ async def leaky(n: int, **_: Any) -> Any:
     if n == 1:
         raise OSError(f"postgresql://app:{PLANTED[2]}@db refused; key {PLANTED[1]}")
     return {
-        "answer": f"the key is {PLANTED[0]}, or {PLANTED[1]}",
+        "answer": f"the key is {PLANTED[0]}, or {PLANTED[1]} or {PLANTED[3]}",
         "password": PLANTED[2],
         "list": [{"token": PLANTED[2]}],
     }
@@ -329,6 +329,9 @@ async def leaky(n: int, **_: Any) -> Any:
 async def test_planted_secrets_are_in_no_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys in inputs, outputs, errors, comments, metadata, the environment and tinyllm.yaml reach no file."""
     monkeypatch.setenv("SOME_API_KEY", PLANTED[1])
+    settings = tmp_path / "tinyllm.yaml"
+    settings.write_text(f"LLM_PROVIDERS:\n  GROQ_API_KEY: {PLANTED[3]}\n", encoding="utf-8")
+    monkeypatch.setenv("TINYLLM_CONFIG_PATH", str(settings))
     cases = [
         Example(str(n), {"n": n, "api_key": PLANTED[2], "note": PLANTED[0]}, expected={"secret": PLANTED[2]})
         for n in range(3)
