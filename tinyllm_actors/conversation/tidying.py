@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from tinyllm_actors.conversation.compaction import plan_compaction, summary_message, summary_request
-from tinyllm_actors.conversation.entries import Compacted, Snapshot
+from tinyllm_actors.conversation.entries import Compacted
 from tinyllm_actors.conversation.run_journal import Recall
 from tinyllm_actors.errors import ActorError, EntryRejected, FunctionFailed
 from tinyllm_actors.function import unwrap
@@ -56,10 +56,10 @@ class Tidier:
         writer = self._writer
         if writer.since_snapshot >= max(self._settings.snapshot_every, len(writer.state.nodes) // 2):
             try:
-                await writer.write(Snapshot(state=writer.state.dump()))
+                await writer.snapshot()
             except EntryRejected as error:  # as large as that; it wakes up slowly, which is better than not at all
                 structlog.get_logger(__name__).warning("no snapshot", key=self._key, error=str(error))
-            writer.since_snapshot = 0
+                writer.since_snapshot = 0
 
     async def compact(self, *, force: bool) -> bool:
         """Make the history shorter, if it is too long or has to be. Returns whether it is."""

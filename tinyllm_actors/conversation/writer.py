@@ -10,7 +10,7 @@ import anyio.lowlevel
 import msgspec
 import structlog
 
-from tinyllm_actors.conversation.entries import HeadMoved, TreeEntry
+from tinyllm_actors.conversation.entries import HeadMoved, Snapshot, TreeEntry
 from tinyllm_actors.errors import EntryRejected, OutcomeUnknown, StoreError
 from tinyllm_actors.kernel import Backoff
 
@@ -68,7 +68,12 @@ class Writer:
         self._backoff = Backoff(0.05, 2.0, jitter=0.2)
         self._lock = anyio.Lock()
 
-    async def write(self, *entries: Entry) -> list[Entry]:
+    async def snapshot(self) -> None:
+        """Store all that is known; raises as `write` does."""
+        await self.write(snapshot=True)
+        self.since_snapshot = 0
+
+    async def write(self, *entries: Entry, snapshot: bool = False) -> list[Entry]:
         """Store entries behind the head, take them in, and return them as they were stored.
 
         Raises:
@@ -80,6 +85,8 @@ class Writer:
             async with self._lock:
                 if self.error is not None:
                     raise self.error
+                if snapshot:  # made here, as it must lack nothing that is stored before it
+                    entries = (Snapshot(state=self.state.dump()),)
                 found = chained(self.state.head, entries)
                 self.state.check(found)
                 try:
