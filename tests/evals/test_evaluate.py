@@ -143,6 +143,7 @@ async def test_a_run_goes_on_where_it_stood(tmp_path: Path) -> None:
     assert again.header == first.header
     assert [record.evals for record in again.records] == [record.evals for record in first.records]
     assert read_run(path) == third
+    assert path.read_bytes().endswith(b"}\n")
     path.write_bytes(b'{"kind":"ru')  # killed in the first line
     async with ActorSystem("t") as system:
         fresh = await evaluate(system, count, CASES, [ExactMatch], results=path)
