@@ -115,7 +115,7 @@ def test_imports_are_cheap() -> None:
 
 
 def _drawn_errors() -> dict[str, tuple[str | None, str]]:
-    """Return the tree at the top of `errors.py`: the parent and the text of each class."""
+    """Return the tree at the top of `errors`: the parent and the text of each class."""
     block = re.search(r"```text\n(.*?)```", errors.__doc__ or "", re.DOTALL)
     assert block is not None
     drawn: dict[str, tuple[str | None, str]] = {}
@@ -130,7 +130,7 @@ def _drawn_errors() -> dict[str, tuple[str | None, str]]:
 
 
 def test_the_drawn_error_tree_is_the_real_one() -> None:
-    """The tree at the top of `errors.py` has each public class, under its first base."""
+    """The tree at the top of `errors` has each public class, under its first base."""
     real: dict[str, str | None] = {
         name: None if name == "TinyLLMError" else getattr(errors, name).__bases__[0].__name__ for name in errors.__all__
     }
@@ -147,7 +147,7 @@ def test_second_bases_are_as_drawn() -> None:
 
 
 def test_every_error_is_public() -> None:
-    """`errors.py` has no exception that its `__all__` leaves out, and lists them in order."""
+    """`errors` has no exception that its `__all__` leaves out, and lists them in order."""
     defined = {name for name, value in vars(errors).items() if getattr(value, "__module__", "") == errors.__name__}
     assert defined == set(errors.__all__)
     assert errors.__all__ == sorted(errors.__all__)

@@ -56,6 +56,7 @@ async def test_a_snapshot_of_a_busy_actor_that_fails_is_told() -> None:
     async def wait(actor: Any) -> None:
         await gate.wait()
 
+    shy: Any = None
     async with ActorSystem() as system, anyio.create_task_group() as group:
         shy = await system.spawn(Shy)
         await shy.tell(wait)
@@ -186,6 +187,7 @@ async def test_a_reply_to_an_asker_that_left_a_detached_handler_is_dropped() -> 
 async def test_a_cycle_is_looked_for_once_wherever_waits_meet() -> None:
     """Two ways to the same actor are no cycle, and are followed once."""
     gate = anyio.Event()
+    answers: list[Any] = []
 
     async def wait(actor: Doer) -> str:
         await gate.wait()
@@ -197,8 +199,6 @@ async def test_a_cycle_is_looked_for_once_wherever_waits_meet() -> None:
 
         async def through(actor: Doer) -> Any:
             return await bottom.ask(wait)
-
-        answers: list[Any] = []
 
         async def ask() -> None:
             async def first(actor: Doer) -> Any:

@@ -273,6 +273,7 @@ async def test_a_second_interrupt_during_the_shutdown_ends_it_at_once(monkeypatc
         finally:
             ended.append("cancelled")
 
+    ref: Any = None
     with pytest.raises(KeyboardInterrupt):
         async with ActorSystem() as system:
             ref = await system.spawn(Doer.spec().with_options(shutdown=100.0))

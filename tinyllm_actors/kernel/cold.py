@@ -69,7 +69,7 @@ class Cold:
         self.urgent: list[Signal] = []
         self.inserted: list[Signal] = []  # what a state machine wants to handle next
         self.ahead: list[Envelope] = []  # what stands before user messages in the mailbox; the next one is the last
-        self.waiters = NO_WAITERS
+        self.waiters: deque[Waiter] = NO_WAITERS
         self.watchers: dict[Cell, int] = {}  # who is told of the end, and how: the bits of `watch`
         self.watching: dict[Cell, int] = {}
         self.joiners: list[Slot] = []

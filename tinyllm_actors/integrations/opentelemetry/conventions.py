@@ -89,8 +89,8 @@ def attributes_of(observation: Observation, *, capture_content: bool) -> dict[st
         attributes["gen_ai.agent.name"] = redact(observation.name)
     elif observation.kind == "tool":
         attributes["gen_ai.tool.name"] = redact(observation.name)
-        given: Any = cast("Mapping[str, Any]", observation.input) if isinstance(observation.input, Mapping) else {}
-        call_id = given.get("call_id")
+        given: object = observation.input
+        call_id = cast("Mapping[str, object]", given).get("call_id") if isinstance(given, Mapping) else None
         if isinstance(call_id, str):
             attributes["gen_ai.tool.call.id"] = call_id
     attributes |= _identity(observation)
