@@ -25,7 +25,7 @@ from tinyllm_actors.conversation.run_events import RunFinished, TurnAccepted
 from tinyllm_actors.conversation.run_journal import Recall
 from tinyllm_actors.conversation.thawing import thaw_claimed
 from tinyllm_actors.conversation.tidying import Tidier
-from tinyllm_actors.conversation.turn import CallOff, Ended, Idle, Turn, Unheard
+from tinyllm_actors.conversation.turn import CallOff, Ended, Idle, Turn, Unheard, plain_value, seen_to
 from tinyllm_actors.conversation.turn_log import TurnLog
 from tinyllm_actors.conversation.writer import Writer
 from tinyllm_actors.errors import (
@@ -40,9 +40,6 @@ from tinyllm_actors.function import failure
 from tinyllm_actors.kernel import Actor, ChildOptions, ChildSpec, ExitKind, Restart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tinyllm_actors.conversation.entries import Entry
     from tinyllm_actors.conversation.live import Live, LiveTable
     from tinyllm_actors.conversation.settings import ConversationSettings
     from tinyllm_actors.conversation.state import ConversationState
@@ -279,16 +276,7 @@ class ConversationActor(Actor):
                 if timer_id == APPROVALS:  # the run, which goes on by now, sees to it
                     await self._writer.write(TimerFired(timer_id=timer_id))
                     return None
-                seen: Entry = TimerFired(timer_id=timer_id)
-                if timer.every is not None:  # what was missed meanwhile is skipped
-                    missed = max(0, int((time.time() - due) // timer.every))
-                    seen = TimerSet(
-                        timer_id=timer_id,
-                        due=due + (missed + 1) * timer.every,
-                        content=timer.content,
-                        every=timer.every,
-                    )
-                self._enqueue(Turn(TurnLog(turn_id), timer.content, first=[seen]))
+                self._enqueue(Turn(TurnLog(turn_id), timer.content, first=[seen_to(timer, time.time())]))
             case _:
                 return [timer for timer in timers.values() if not timer.timer_id.startswith(OUR_TIMERS)]
         return None
@@ -376,7 +364,7 @@ class ConversationActor(Actor):
         log.finish(result, RunFinished(result, run_id))
 
     async def _write_end(self, turn: Turn, result: Result) -> None:
-        stored = cast("Result", msgspec.to_builtins(result, enc_hook=_plain, str_keys=True))
+        stored = cast("Result", msgspec.to_builtins(result, enc_hook=plain_value, str_keys=True))
         status = "cancelled" if turn.cancelled is not None and result["status"] == "error" else result["status"]
         ended = TurnEnded(turn_id=turn.log.turn_id, status=status, result=stored)
         await self._writer.write(*self._recorder.timer_over(), ended)
@@ -409,9 +397,3 @@ class ConversationActor(Actor):
             interrupted = reason.kind is ExitKind.SHUTDOWN and self._current is not None
             if not interrupted:  # else it stays ours, so that the next process finds what to go on with
                 await self._table.claims.release(self._writer.grant)
-
-
-def _plain(value: Any) -> Any:
-    """Encode what msgspec does not know: pydantic models, and in doubt what a thing says of itself."""
-    dump: Callable[..., Any] | None = getattr(value, "model_dump", None)
-    return repr(value) if dump is None else dump(mode="json")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from tinyllm_actors.conversation.entries import TimerFired, TimerSet
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tinyllm_actors.conversation.branch import OpenTurn
     from tinyllm_actors.conversation.entries import Entry
     from tinyllm_actors.conversation.run_journal import Resumption
@@ -13,7 +17,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.conversation.wishes import Cancel
     from tinyllm_actors.llm.messages import ContentPart
 
-__all__ = ["CallOff", "Ended", "Idle", "Turn", "Unheard"]
+__all__ = ["CallOff", "Ended", "Idle", "Turn", "Unheard", "plain_value", "seen_to"]
 
 
 @dataclass(slots=True, eq=False)
@@ -66,3 +70,26 @@ class Unheard:
 @dataclass(frozen=True, slots=True)
 class Idle:
     """Nothing has come for a while."""
+
+
+def seen_to(timer: TimerSet, now: float) -> TimerFired | TimerSet:
+    """Return what is written when a timer has fired: that it has, or when a repeated one fires next.
+
+    What was missed meanwhile is skipped: of an hourly timer that was due at 8:00 and is seen to at 10:30, the next is
+    at 11:00.
+
+    Args:
+        timer: as it was set.
+        now: seconds since the epoch.
+    """
+    if timer.every is None:
+        return TimerFired(timer_id=timer.timer_id)
+    missed = max(0, int((now - timer.due) // timer.every))
+    due = timer.due + (missed + 1) * timer.every
+    return TimerSet(timer_id=timer.timer_id, due=due, content=timer.content, every=timer.every)
+
+
+def plain_value(value: Any) -> Any:
+    """Encode what msgspec does not know: pydantic models, and in doubt what a thing says of itself."""
+    dump: Callable[..., Any] | None = getattr(value, "model_dump", None)
+    return repr(value) if dump is None else dump(mode="json")

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import enum
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 
 from tinyllm_actors.errors import CorruptJournal, StoreBusy, StoreError, StoreFull, StoreReadOnly, StoreUnavailable
 
-__all__ = ["Meaning", "meaning_of", "translated"]
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tinyllm_actors.integrations.postgres.connection import Connection
+
+__all__ = ["Meaning", "MovedError", "meaning_of", "translated", "unless_moved"]
+
+T = TypeVar("T")
 
 
 class Meaning(enum.Enum):
@@ -78,3 +85,19 @@ def translated(error: BaseException, name: str, meaning: Meaning) -> StoreError:
     if state in {"XX001", "XX002"}:
         return CorruptJournal(f"{name!r} is damaged; restore it from a backup ({detail})")
     return StoreUnavailable(f"{name!r} cannot be used ({detail})", retryable=state.startswith(("53", "58")))
+
+
+class MovedError(Exception):
+    """The table of a collection is not there any more."""
+
+
+async def unless_moved(work: Callable[[Connection], Awaitable[T]], connection: Connection) -> T:
+    """Do some work on a collection.
+
+    Raises:
+        MovedError: its table is gone.
+    """
+    try:
+        return await work(connection)
+    except asyncpg.UndefinedTableError as error:
+        raise MovedError from error

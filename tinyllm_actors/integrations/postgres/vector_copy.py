@@ -8,13 +8,16 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from tinyllm_actors.errors import VectorRejected
+from tinyllm_actors.retrieval.checks import sealed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tinyllm_actors.integrations.postgres.vector_schema import Place
+    from tinyllm_actors.retrieval import Row
     from tinyllm_actors.retrieval.rows import Sealed
 
-__all__ = ["check_half", "encoded"]
+__all__ = ["check_half", "encode_rows", "encoded"]
 
 _HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER: Final = b"\xff\xff"
@@ -69,3 +72,16 @@ def encoded(rows: Sequence[Sealed]) -> list[bytes]:
     parts.append(_TRAILER)
     blocks.append(b"".join(parts))
     return blocks
+
+
+def encode_rows(rows: Sequence[Row], place: Place) -> tuple[int, list[bytes]]:
+    """Return how many rows there are, each text once, and their bytes in pieces.
+
+    Raises:
+        InputRejected: a row cannot be kept; the message names it.
+    """
+    entries = sealed(rows, place.dimensions, place.metric)
+    if place.precision == "half":
+        for entry in entries:
+            check_half(entry.vector, f"the vector of row {entry.id[:80]!r}", direction=place.metric == "cosine")
+    return len(entries), encoded(entries)

@@ -27,7 +27,6 @@ from tinyllm_actors.retrieval.checks import (
     checked_name,
     checked_shape,
     checked_vector,
-    sealed,
     words_of,
 )
 from tinyllm_actors.retrieval.filters import checked_choice, checked_filter
@@ -42,10 +41,10 @@ if TYPE_CHECKING:
     from tinyllm_actors.retrieval import Collection, Filter, Hit, Metric, Row
 
 try:
-    import asyncpg  # pyright: ignore[reportMissingTypeStubs]
-
-    from tinyllm_actors.integrations.postgres import pool, vector_copy, vector_index, vector_schema
+    from tinyllm_actors.integrations.postgres import pool, vector_index, vector_schema
     from tinyllm_actors.integrations.postgres import vector_statements as statements
+    from tinyllm_actors.integrations.postgres.failures import MovedError, unless_moved
+    from tinyllm_actors.integrations.postgres.vector_copy import check_half, encode_rows
     from tinyllm_actors.integrations.postgres.vector_index import Hnsw, IvfFlat
     from tinyllm_actors.integrations.postgres.vector_schema import Place, Precision
 except ImportError as error:
@@ -210,8 +209,8 @@ class PostgresVectorStore(VectorStore):
                 continue  # perhaps somebody made it anew, with another shape
             self._places[name] = place
             try:
-                return await self._run(partial(_unless_moved, work), writes=writes)
-            except _MovedError:
+                return await self._run(partial(unless_moved, work), writes=writes)
+            except MovedError:
                 self._places.pop(name, None)
         raise UnknownCollection(name, self.name)
 
@@ -271,7 +270,7 @@ class PostgresVectorStore(VectorStore):
 
         async def call(place: Place) -> Callable[[Connection], Awaitable[None]]:
             nonlocal size
-            size, data = await anyio.to_thread.run_sync(_encoded, given, place)
+            size, data = await anyio.to_thread.run_sync(encode_rows, given, place)
             return partial(statements.upsert, place=place, data=data, timeout=30.0 + size / _ROWS_PER_SECOND)
 
         await self._about(collection, call, writes=True)
@@ -324,7 +323,7 @@ class PostgresVectorStore(VectorStore):
             how = metric or place.metric
             query = checked_vector(vector, place.dimensions, how)
             if place.precision == "half":
-                vector_copy.check_half(query, "the vector", direction=how == "cosine")
+                check_half(query, "the vector", direction=how == "cosine")
             return partial(
                 statements.search, place=place, query=query, k=k, metric=how, filter=filter, vectors=with_vectors
             )
@@ -345,32 +344,11 @@ class PostgresVectorStore(VectorStore):
         return await self._about(collection, call, writes=False)
 
 
-class _MovedError(Exception):
-    """The table of a collection is not there any more."""
-
-
-async def _unless_moved(work: Callable[[Connection], Awaitable[T]], connection: Connection) -> T:
-    try:
-        return await work(connection)
-    except asyncpg.UndefinedTableError as error:
-        raise _MovedError from error
-
-
 async def _close(bridge: Bridge, connections: Connections) -> None:
     try:
         await bridge.call(connections.aclose)
     finally:
         await bridge.aclose()
-
-
-def _encoded(rows: list[Row], place: Place) -> tuple[int, list[bytes]]:
-    entries = sealed(rows, place.dimensions, place.metric)
-    if place.precision == "half":
-        for entry in entries:
-            vector_copy.check_half(
-                entry.vector, f"the vector of row {entry.id[:80]!r}", direction=place.metric == "cosine"
-            )
-    return len(entries), vector_copy.encoded(entries)
 
 
 _OPTIONS: Final = frozenset({"ef_search", "hnsw", "language", "max_connections", "precision", "probes", "retry_for"})
