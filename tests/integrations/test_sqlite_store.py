@@ -169,7 +169,7 @@ async def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
 async def test_tables_of_a_newer_library_are_refused(store: SQLiteStore, path: Path) -> None:
     """An older library does not write into tables that it does not know."""
     await on_writer(store, "INSERT INTO tinyllm_actors_schema VALUES (99)")
-    with pytest.raises(ConfigurationError, match="version 99, this library knows 1"):
+    with pytest.raises(ConfigurationError, match="version 99, this library knows 2"):
         await SQLiteStore(path).open()
 
 

@@ -307,7 +307,7 @@ async def test_after_a_429_all_callers_wait_once() -> None:
                 await anyio.lowlevel.checkpoint()
             assert (await refs[1](texts=["two"]))["status"] == "success"
     assert len(clock) == 3
-    assert min(clock[1:]) - clock[0] >= 0.05
+    assert min(clock[1:]) - clock[0] >= 0.05 - 1e-6  # the clock counts in binary fractions
 
 
 async def test_embeddings_count_in_the_budget() -> None:
