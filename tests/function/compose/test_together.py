@@ -205,7 +205,8 @@ async def test_the_first_success_wins_and_the_others_are_cancelled(bench: Any) -
     spec = race(bench.part("slow", waits=True), bench.part("broken", ValueError("no")), bench.part("quick", 1))
     assert await call(spec) == {"status": "success", "output": 1}
     assert not bench.running
-    assert bench.cancelled == ["slow"]
+    # On trio the order of tasks is random: the winner may be there before the one that fails has come so far.
+    assert set(bench.cancelled) - {"broken"} == {"slow"}
 
 
 async def test_a_race_that_all_lose_names_each(bench: Any) -> None:
