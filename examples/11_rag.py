@@ -10,14 +10,15 @@ from typing import Any
 
 import anyio
 
+import tinyllm_actors
 from tinyllm_actors import ActorSystem
 from tinyllm_actors.agent import Rag
 from tinyllm_actors.llm import ChatRequest, Embedder
 from tinyllm_actors.retrieval import Chunker, Ingest, MemoryVectorStore, Retriever, VectorIndex
 from tinyllm_actors.testing import ScriptedModel, text
 
-ROOT = Path(__file__).parent.parent
-PATHS = ["README.md", "tinyllm_actors/kernel/mailbox.py", "tinyllm_actors/retrieval"]
+ROOT = Path(tinyllm_actors.__file__).parent  # where the package is installed, whichever way
+PATHS = ["kernel/mailbox.py", "retrieval"]
 QUESTIONS = ["What happens when a mailbox is full?", "How is an index kept in step with a folder?"]
 
 
@@ -35,7 +36,7 @@ async def main(model: str, questions: list[str]) -> None:
         embedder = await system.spawn(Embedder, "local", normalize=True)
         index = VectorIndex(store, embedder)
         ingest = await system.spawn(
-            Ingest.spec(index, ROOT, chunkers={".py": Chunker(by="code")}, suffixes=[".md", ".py"]), name="ingest"
+            Ingest.spec(index, ROOT, chunkers={".py": Chunker(by="code")}, suffixes=[".py"]), name="ingest"
         )
         for path in PATHS:
             async with ingest.stream(path=path) as events:
