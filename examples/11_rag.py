@@ -1,4 +1,4 @@
-"""Ask the library about itself: index its README and some of its code, and answer with citations that are checked.
+"""Ask the library about itself: index some of its code, and answer with citations that are checked.
 
 python examples/11_rag.py [--model local|scripted|openai/gpt-4o-mini] [--backend asyncio|uvloop|trio] [QUESTION …]
 """
