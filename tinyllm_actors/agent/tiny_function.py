@@ -7,13 +7,11 @@ import inspect
 import typing
 from typing import TYPE_CHECKING, Any, NotRequired, cast
 
-import anyio
-
+from tinyllm_actors.agent.member import open_member
 from tinyllm_actors.agent.prompt_template import PromptTemplate
 from tinyllm_actors.errors import ConfigurationError, MalformedResponse, OutputInvalid
 from tinyllm_actors.function import Function, unwrap
 from tinyllm_actors.kernel import ChildSpec
-from tinyllm_actors.kernel.context import ActorContext
 from tinyllm_actors.kernel.envelope import CURRENT
 from tinyllm_actors.llm import LLM, ChatRequest, StructuredOutput, SystemMessage, UserMessage
 
@@ -112,17 +110,8 @@ class TinyFunction:
                 f"{self.name}(…) can be awaited inside of an actor only; elsewhere, spawn it"
                 f" (`ref = await system.spawn({self.name})`, then `await ref(…)`), or use `run({self.name}.spec(), …)`"
             )
-        ref: FunctionRef = await ActorContext(current.receiver).spawn(self._unnamed())
-        try:
+        async with open_member(self._spec) as ref:
             return await ref.within(None)(**arguments)
-        finally:
-            with anyio.CancelScope(shield=True):  # bounded: it has no call any more
-                await ref.stop(timeout=0)
-
-    def _unnamed(self) -> ChildSpec:
-        spec = ChildSpec(self._spec.factory, *self._spec.args, **self._spec.kwargs)
-        spec.options = self._spec.options
-        return spec
 
     def __repr__(self) -> str:
         return f"<TinyFunction {self.name}>"
