@@ -14,7 +14,7 @@ import pytest
 from tinyllm_actors.errors import MissingDependency, UnknownCollection, UnknownStore
 from tinyllm_actors.integrations.postgres.vectors import PostgresVectorStore
 from tinyllm_actors.integrations.sqlite import SQLiteVectorStore
-from tinyllm_actors.retrieval import BM25Index, MemoryVectorStore, Row, field, registry, vector_store_from_url
+from tinyllm_actors.retrieval import BM25Index, MemoryVectorStore, Row, field, vector_store_from_url
 from tinyllm_actors.retrieval.flat_index import FlatIndex
 
 if TYPE_CHECKING:
@@ -117,14 +117,6 @@ def test_urls_find_their_stores() -> None:
     assert "secret" not in str(caught.value)
     with pytest.raises(UnknownStore, match=r"'vectors\.db'"):
         vector_store_from_url("vectors.db")
-
-
-def test_entry_points_and_built_in_names_agree() -> None:
-    """What is announced to others is what a source tree works with."""
-    from importlib.metadata import entry_points
-
-    announced = {point.name: point.value for point in entry_points(group=registry.GROUP)}
-    assert announced == registry._BUILT_IN  # pyright: ignore[reportPrivateUsage]
 
 
 def test_numpy_waits_until_it_is_needed() -> None:

@@ -6,40 +6,28 @@ scheme of the URLs that it takes, and its object a factory `(url) -> Conversatio
 
 from __future__ import annotations
 
-import difflib
-import importlib
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
-from tinyllm_actors.errors import UnknownStore
+from tinyllm_actors.kernel.adapters import Adapters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tinyllm_actors.conversation.store import ConversationStore
 
-__all__ = ["StoreFactory", "store_from_url"]
-
-if TYPE_CHECKING:
     StoreFactory: TypeAlias = Callable[[str], ConversationStore]
 
-GROUP: Final = "tinyllm_actors.stores"
+__all__ = ["STORES", "StoreFactory", "store_from_url"]
 
-# Those that come with the library, so that a source tree works without being installed.
-_BUILT_IN: Final = {
-    "memory": "tinyllm_actors.conversation:MemoryStore",
-    "postgres": "tinyllm_actors.integrations.postgres:from_url",
-    "postgresql": "tinyllm_actors.integrations.postgres:from_url",
-    "sqlite": "tinyllm_actors.integrations.sqlite:from_url",
-}
-
-
-@lru_cache(maxsize=1)
-def _adapters() -> dict[str, str]:
-    """Return where the factory of each scheme is, as `module:attribute`."""
-    from importlib.metadata import entry_points  # 40 ms that only URLs need
-
-    return _BUILT_IN | {point.name: point.value for point in entry_points(group=GROUP)}
+STORES: Final = Adapters(
+    "tinyllm_actors.stores",
+    {
+        "memory": "tinyllm_actors.conversation:MemoryStore",
+        "postgres": "tinyllm_actors.integrations.postgres:from_url",
+        "postgresql": "tinyllm_actors.integrations.postgres:from_url",
+        "sqlite": "tinyllm_actors.integrations.sqlite:from_url",
+    },
+)
 
 
 def store_from_url(url: str) -> ConversationStore:
@@ -53,16 +41,4 @@ def store_from_url(url: str) -> ConversationStore:
         MissingDependency: its adapter's package is not installed.
         ConfigurationError: the URL does not say where.
     """
-    adapters = _adapters()
-    scheme, colon, _ = url.partition(":")
-    if not colon or scheme not in adapters:
-        near = difflib.get_close_matches(scheme, adapters, n=1)
-        hint = f" Did you mean {near[0] + ':'!r}?" if near else ""
-        shown = scheme[:40] if colon else url[:80]  # what follows the scheme may hold a password
-        raise UnknownStore(
-            f"no adapter for a store URL that begins with {shown!r}.{hint} Write 'sqlite:///chats.db',"
-            f" 'postgresql://user@host/database' or 'memory:'; adapters: {', '.join(map(repr, sorted(adapters)))}"
-        )
-    module, _, attribute = adapters[scheme].partition(":")
-    factory = cast("StoreFactory", getattr(importlib.import_module(module), attribute))
-    return factory(url)
+    return cast("StoreFactory", STORES.load_for_url(url, "sqlite:///chats.db"))(url)

@@ -6,37 +6,29 @@ is the system.
 
 from __future__ import annotations
 
-import importlib
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from tinyllm_actors.errors import ConfigurationError
+from tinyllm_actors.kernel.adapters import Adapters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["extension"]
+__all__ = ["EXTENSIONS", "extension"]
 
-GROUP: Final = "tinyllm_actors.extensions"
+EXTENSIONS: Final = Adapters(
+    "tinyllm_actors.extensions", {"conversations": "tinyllm_actors.conversation.opening:open_conversations"}
+)
 
-# Those that come with the library, so that a source tree works without being installed.
-_BUILT_IN: Final = {"conversations": "tinyllm_actors.conversation.opening:open_conversations"}
 
-
-@lru_cache(maxsize=32)
 def extension(name: str) -> Callable[..., Any]:
     """Return the extension of that name.
 
     Raises:
         ConfigurationError: no package adds one of that name.
     """
-    where = _BUILT_IN.get(name)
-    if where is None:
-        from importlib.metadata import entry_points
-
-        where = next((point.value for point in entry_points(group=GROUP, name=name)), None)
-    if where is None:
-        raise ConfigurationError(f"no package adds {name!r} to an actor system; known: {', '.join(_BUILT_IN)}")
-    module, _, attribute = where.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    found = EXTENSIONS.load(name)
+    if found is None:
+        known = ", ".join(map(repr, sorted(EXTENSIONS.known())))
+        raise ConfigurationError(f"no package adds {name!r} to an actor system; known: {known}")
     return found
