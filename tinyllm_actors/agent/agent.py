@@ -210,7 +210,7 @@ class Agent(Function):
             memory = cast("FunctionRef", self._memory_source)
         else:
             memory = await context.spawn(self._memory_source, name="memory")
-        toolkit = await context.spawn(self._toolkit, name="toolkit") if self._toolkit else None
+        toolkit = await context.spawn(self._toolkit.spec(**self._identity()), name="toolkit") if self._toolkit else None
         llm = await context.spawn(self._llm_spec, name="llm")
         if self._prompting is not None:
             await self._prompting.start(context)

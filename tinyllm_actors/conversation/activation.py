@@ -84,8 +84,7 @@ class ConversationActor(Actor):
         self._writer.since_snapshot = thawed.since_snapshot
         self._recorder = Recorder(self._writer, self._unheard, self._live, table)
         self.context.set_receive_timeout(self._settings.idle, Idle())
-        agent = ChildSpec(self._spec.factory, *self._spec.args, **{**self._spec.kwargs, "journal": self._recorder})
-        agent.options = self._spec.with_options(restart=Restart.TEMPORARY).options
+        agent = self._settings.agent_of(self._key, self._spec, self._recorder)
         self._agent = await self.context.spawn(agent, name="agent")
         self._tidier = Tidier(self._key, self._settings, self._writer, self._agent, self.context.spawn)
         self.context.link(self._agent)  # without it there is nothing to go on with
@@ -316,6 +315,7 @@ class ConversationActor(Actor):
 
     async def _take(self, turn: Turn) -> None:
         """Take a turn to its end. A failure is one of this actor: what is in the journal then is what counts."""
+        turn.position.take()  # this task inherits nothing of who sent the turn
         log = turn.log
         self._recorder.begin(log.turn_id, turn.open)
         try:

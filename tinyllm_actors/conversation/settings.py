@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tinyllm_actors.errors import ConfigurationError
+from tinyllm_actors.kernel import ChildSpec, Restart
 
 if TYPE_CHECKING:
     from tinyllm_actors.conversation.compaction import Compaction
@@ -30,6 +32,9 @@ class ConversationSettings:
             their open turns go on. Give False where several processes share one store: each would take the others'.
         snapshot_every: entries after which a snapshot is written, so that waking up stays quick.
         compaction: how to keep histories short; None to keep them whole.
+        user_of: the user of a conversation, by its key; for traces, and for tools, which find it in their context. Such
+            as `lambda key: key.partition("/")[0]`, if your keys are like `"ada/holiday"`. Nothing is guessed: None
+            leaves the user that the agent's spec says, if any.
 
     Raises:
         ConfigurationError: a number has no meaning; the message names it.
@@ -44,6 +49,7 @@ class ConversationSettings:
     recover: bool = True
     snapshot_every: int = 200
     compaction: Compaction | None = None
+    user_of: Callable[[str], str | None] | None = None
 
     def __post_init__(self) -> None:
         for name in ("idle", "failure_period"):
@@ -55,3 +61,12 @@ class ConversationSettings:
         for name in ("max_queued", "max_failures", "patience"):
             if getattr(self, name) < 0:
                 raise ConfigurationError(f"{name} must be 0 or more, got {getattr(self, name)!r}")
+
+    def agent_of(self, key: str, agent: ChildSpec, journal: Any) -> ChildSpec:
+        """Return the spec of a conversation's agent. Its session is the key, unless `agent` names one."""
+        options: dict[str, Any] = {"session_id": key, **agent.kwargs, "journal": journal}
+        if self.user_of is not None:
+            options["user_id"] = self.user_of(key)
+        spec = ChildSpec(agent.factory, *agent.args, **options)
+        spec.options = agent.with_options(restart=Restart.TEMPORARY).options
+        return spec

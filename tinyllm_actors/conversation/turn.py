@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tinyllm_actors.conversation.entries import TimerFired, TimerSet
+from tinyllm_actors.function.tracing import TracePosition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,7 @@ class Turn:
         open: what the journal says of it then.
         cancelled: why it is to end, if it is.
         begun: whether its message is in the journal.
+        position: where in which trace whoever sent it was; that of nobody who is there is a trace of its own.
     """
 
     log: TurnLog
@@ -43,6 +45,7 @@ class Turn:
     open: OpenTurn | None = None
     cancelled: str | None = None
     begun: bool = False
+    position: TracePosition = field(default_factory=TracePosition.here)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,15 +97,15 @@ class TraceRecorder(Tracer):
         below = self._below()
         lines: list[str] = []
 
-        def draw(found: Sequence[Observation], lead: str) -> None:
+        def draw(found: Sequence[Observation], lead: str, *, outermost: bool = False) -> None:
             for place, observation in enumerate(found):
                 is_last = place == len(found) - 1
-                branch = "" if observation.parent == 0 else "└── " if is_last else "├── "
+                branch = "" if outermost else "└── " if is_last else "├── "
                 lines.append(f"{lead}{branch}{_line(observation, details)}")
-                inner = lead if observation.parent == 0 else lead + ("    " if is_last else "│   ")
+                inner = lead if outermost else lead + ("    " if is_last else "│   ")
                 draw(below[observation.span], inner)
 
-        draw(below[0], "")
+        draw(below[0], "", outermost=True)
         return "\n".join(lines)
 
 

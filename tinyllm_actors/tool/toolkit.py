@@ -74,9 +74,14 @@ class Toolkit:
         now.tools = {tool.name: tool for tool in tools}
         return now
 
-    def spec(self) -> ChildSpec:
-        """Return how to make the actor that runs these tools."""
-        return ToolkitFunction.spec(self).named(self.name)
+    def spec(self, *, user_id: str | None = None, session_id: str | None = None) -> ChildSpec:
+        """Return how to make the actor that runs these tools.
+
+        Args:
+            user_id: on whose behalf they run; tools find it in their `ToolContext`.
+            session_id: as part of what, likewise.
+        """
+        return ToolkitFunction.spec(self, user_id=user_id, session_id=session_id).named(self.name)
 
     def approvals(self, calls: Iterable[ToolRequest], *, expires_at: float | None = None) -> list[ApprovalRequest]:
         """Return a question for each of these calls that a person has to decide on, in their order.

@@ -3,6 +3,9 @@
 `await start_tracing(system, LangfuseTracer(…), OpenTelemetryTracer(…))` is all that a service needs. Off, a call looks
 at one attribute. Code of your own shows up with `@observation()` or `with observe("name"):`.
 
+A request that comes with a trace of its caller goes on with it, `with continue_trace(headers.get("traceparent")):`,
+and `current_traceparent()` is the header for what is called next; model adapters send it if `send_traceparent=True`.
+
 A parent is not looked for, it comes with the message: the handler of a call makes its observation the current one, a
 context variable, and whatever the handler sends carries a copy of its context variables.
 """
@@ -10,6 +13,7 @@ context variable, and whatever the handler sends carries a copy of its context v
 from tinyllm_actors.function.tracing.decorator import observation, observe
 from tinyllm_actors.function.tracing.hub import Tracing
 from tinyllm_actors.function.tracing.observation import Kind, Observation, Status, current_observation
+from tinyllm_actors.function.tracing.remote import TracePosition, continue_trace, current_traceparent
 from tinyllm_actors.function.tracing.service import start_tracing
 from tinyllm_actors.function.tracing.tracer import Tracer
 
@@ -17,9 +21,12 @@ __all__ = [
     "Kind",
     "Observation",
     "Status",
+    "TracePosition",
     "Tracer",
     "Tracing",
+    "continue_trace",
     "current_observation",
+    "current_traceparent",
     "observation",
     "observe",
     "start_tracing",

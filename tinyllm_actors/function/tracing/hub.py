@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from tinyllm_actors.function.tracing.observation import CURRENT_OBSERVATION, Observation
+from tinyllm_actors.function.tracing.remote import REMOTE_PARENT
 from tinyllm_actors.kernel import Courier
 
 if TYPE_CHECKING:
@@ -122,7 +123,12 @@ class Tracing:
         """Begin an observation; `announce` it next."""
         observation = Observation(self, name, kind, input if self._capture else None, around)
         if around is None:
-            observation.sampled = (observation.trace & (_ALL - 1)) < self._limit
+            remote = REMOTE_PARENT.get()
+            if remote is None:
+                observation.sampled = (observation.trace & (_ALL - 1)) < self._limit
+            else:
+                observation.trace, observation.parent = remote.trace, remote.span
+                observation.sampled = remote.sampled
             observation.tags = self._tags
             if observation.sampled:
                 self._show_link(observation)

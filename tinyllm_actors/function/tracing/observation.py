@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 if TYPE_CHECKING:
     from tinyllm_actors.function.tracing.hub import Tracing
 
-__all__ = ["CURRENT_OBSERVATION", "Kind", "Observation", "Status", "current_observation", "new_id"]
+__all__ = [
+    "CURRENT_OBSERVATION",
+    "Kind",
+    "Observation",
+    "Status",
+    "current_observation",
+    "format_traceparent",
+    "new_id",
+]
 
 Kind: TypeAlias = Literal[
     "span", "generation", "agent", "tool", "chain", "retriever", "evaluator", "embedding", "guardrail"
@@ -146,7 +154,7 @@ class Observation:
     @property
     def traceparent(self) -> str:
         """The value of the W3C header that makes another service part of this trace."""
-        return f"00-{self.trace_id}-{self.id}-{'01' if self.sampled else '00'}"
+        return format_traceparent(self.trace, self.span, self.sampled)
 
     def now(self) -> int:
         """Return the time in nanoseconds since the epoch, never before `started_at`: clocks are set back at times."""
@@ -168,6 +176,11 @@ CURRENT_OBSERVATION: ContextVar[Observation | None] = ContextVar("tinyllm_actors
 def current_observation() -> Observation | None:
     """Return the observation that the running code is part of; None where nothing is traced."""
     return CURRENT_OBSERVATION.get()
+
+
+def format_traceparent(trace: int, span: int, sampled: bool) -> str:
+    """Return the value of the W3C header `traceparent`."""
+    return f"00-{trace:032x}-{span:016x}-{int(sampled):02x}"
 
 
 def new_id(bits: int) -> int:
