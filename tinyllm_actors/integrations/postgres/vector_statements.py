@@ -138,9 +138,11 @@ async def upsert(connection: Connection, place: Place, data: Sequence[bytes], ti
         await connection.copy_to_table(
             _STAGING, schema_name="pg_temp", source=source(), format="binary", timeout=timeout
         )
+        # Of lists that it cannot see into the planner expects few entries, and looks them up; joined with the staging
+        # table, of which it knows nothing, it would read all of the collection for each batch.
         await connection.execute(
-            f"WITH by_id AS (DELETE FROM {place.table} t USING pg_temp.{_STAGING} s WHERE t.id = s.id)"
-            f" DELETE FROM {place.table} t USING pg_temp.{_STAGING} s WHERE t.digest = s.digest",
+            f"DELETE FROM {place.table} WHERE id = ANY (ARRAY (SELECT id FROM pg_temp.{_STAGING}))"
+            f" OR digest = ANY (ARRAY (SELECT digest FROM pg_temp.{_STAGING}))",
             timeout=timeout,
         )
         await connection.execute(
