@@ -155,11 +155,12 @@ class VectorsInMemory:
 class VectorsInFile:
     """A SQLite file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *indexed: str) -> None:
         self._path = path
+        self._indexed = indexed
 
     def store(self) -> SQLiteVectorStore:
-        return SQLiteVectorStore(self._path)
+        return SQLiteVectorStore(self._path, indexed=self._indexed)
 
 
 class VectorsInServer:
@@ -179,13 +180,15 @@ class VectorsInServer:
                 await store.drop(collection.name)
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
+@pytest.fixture(params=["memory", "sqlite", "sqlite-indexed", "postgres"])
 async def vectors(request: pytest.FixtureRequest, tmp_path: Path) -> VectorPlace:
     """Return an empty place for vectors of each kind."""
     if request.param == "memory":
         return VectorsInMemory()
     if request.param == "sqlite":
         return VectorsInFile(tmp_path / "vectors.db")
+    if request.param == "sqlite-indexed":
+        return VectorsInFile(tmp_path / "vectors.db", "v", "n", "lang", "tags", "in", 'v"w', "v'w", "v\nw", "$", "ü")
     server = VectorsInServer(request.getfixturevalue("postgres_uri"))
     await server.empty()
     return server

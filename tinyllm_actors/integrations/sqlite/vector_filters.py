@@ -1,6 +1,7 @@
 """Filters on metadata as conditions of SQLite, with every key and value bound.
 
-The metadata is JSON text in `r.metadata`. No condition is ever NULL, so that its negation is exact.
+The metadata is JSON text in `r.metadata`, and the values of some of its keys are in a table of their own. No condition
+is ever NULL, so that its negation is exact.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING, Final, assert_never
 from tinyllm_actors.retrieval import AllOf, AnyOf, Compare, Contains, NotFilter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tinyllm_actors.integrations.sqlite.vector_keys import KeyTable
     from tinyllm_actors.retrieval import Filter, Scalar
 
 __all__ = ["condition"]
@@ -20,26 +24,40 @@ _PLAIN: Final = re.compile(r'[^"\\\x00-\x1f]+')
 """Keys that stand in JSON as they are, so that a path finds them; others are compared one by one."""
 
 
-def condition(filter: Filter | None) -> tuple[str, list[object]]:
+def condition(filter: Filter | None, table: KeyTable) -> tuple[str, list[object]]:
     """Return a condition and what is bound in it, in order."""
     bound: list[object] = []
-    return ("1" if filter is None else _translated(filter, bound)), bound
+    return ("1" if filter is None else _translated(filter, table, bound)), bound
 
 
-def _translated(filter: Filter, bound: list[object]) -> str:
+def _translated(filter: Filter, table: KeyTable, bound: list[object]) -> str:
     match filter:
         case Compare(key, operator, value):
+            if key in table.keys:
+                return table.compared(key, operator, [value], bound)
             return _at(key, _SIGNS[operator], value, bound)
         case Contains(key, value):
-            return _contains(key, value, bound)
+            return (table.contains if key in table.keys else _contains)(key, value, bound)
         case AllOf(filters):
-            return _joined(" AND ", [_translated(inner, bound) for inner in filters]) or "1"
+            return _joined(" AND ", [_translated(inner, table, bound) for inner in filters]) or "1"
         case AnyOf(filters):
-            return _joined(" OR ", [_translated(inner, bound) for inner in filters]) or "0"
+            if (key := _one_key(filters)) in table.keys:
+                values = [inner.value for inner in filters if isinstance(inner, Compare)]
+                return table.compared(key, "eq", values, bound)
+            return _joined(" OR ", [_translated(inner, table, bound) for inner in filters]) or "0"
         case NotFilter(inner):
-            return f"(NOT {_translated(inner, bound)})"
+            return f"(NOT {_translated(inner, table, bound)})"
         case _:
             assert_never(filter)
+
+
+def _one_key(filters: Sequence[Filter]) -> str | None:
+    """Return the key, where all say that its value is this or that."""
+    keys = {
+        inner.key if isinstance(inner, Compare) and inner.operator == "eq" and inner.value is not None else None
+        for inner in filters
+    }
+    return keys.pop() if len(keys) == 1 else None
 
 
 def _joined(operator: str, parts: list[str]) -> str:

@@ -1,21 +1,23 @@
 """What the vector store does inside a transaction, as functions of a connection.
 
-Each collection has three tables, named by its number: rows, vectors (so that a filter need not read past them), and
-words (FTS5, which reads the texts from the rows). A row is never changed: what replaces it has a higher number, and no
-number is used twice. So whoever has seen the rows up to a number needs only those above it, and what was removed.
+Each collection has four tables, named by its number: rows, vectors (so that a filter need not read past them), words
+(FTS5, which reads the texts from the rows), and the values of indexed keys of the metadata. A row is never changed:
+what replaces it has a higher number, and no number is used twice. So whoever has seen the rows up to a number needs
+only those above it, and what was removed.
 """
 
 from __future__ import annotations
 
 import json
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from tinyllm_actors.errors import UnknownCollection
 from tinyllm_actors.integrations.sqlite.schema import migrate
 from tinyllm_actors.integrations.sqlite.vector_filters import condition
+from tinyllm_actors.integrations.sqlite.vector_keys import KeyTable
 from tinyllm_actors.retrieval import Collection, Hit, Row
 from tinyllm_actors.retrieval.checks import check_same, opened, sealed
 
@@ -26,7 +28,22 @@ if TYPE_CHECKING:
     from tinyllm_actors.retrieval import Filter, Metric
     from tinyllm_actors.retrieval.rows import Sealed
 
-__all__ = ["Place", "count", "create", "delete", "drop", "get", "hits", "list_all", "numbers", "place_of", "prepare"]
+__all__ = [
+    "Place",
+    "count",
+    "create",
+    "delete",
+    "drop",
+    "get",
+    "hits",
+    "index_keys",
+    "list_all",
+    "numbers",
+    "place_of",
+    "prepare",
+    "search_text",
+    "upsert",
+]
 
 MIGRATIONS: Final = (
     """
@@ -39,6 +56,9 @@ MIGRATIONS: Final = (
         size INTEGER NOT NULL DEFAULT 0,
         version INTEGER NOT NULL DEFAULT 0
     )
+    """,
+    """
+    ALTER TABLE tinyllm_actors_vector_collections ADD COLUMN indexed TEXT NOT NULL DEFAULT '[]'
     """,
 )
 
@@ -57,6 +77,7 @@ class Place:
         last: the highest number of a row that it ever had.
         size: how many rows it has.
         version: how often it was changed.
+        indexed: keys of the metadata that are indexed, as a JSON list.
     """
 
     id: int
@@ -66,6 +87,7 @@ class Place:
     last: int
     size: int
     version: int
+    indexed: str
 
     @property
     def rows(self) -> str:
@@ -82,8 +104,15 @@ class Place:
         """The table of its words."""
         return f"tinyllm_actors_vector_words_{self.id:d}"
 
+    @property
+    def keys(self) -> KeyTable:
+        """The table of the values of its indexed keys."""
+        return KeyTable(f"tinyllm_actors_vector_keys_{self.id:d}", tuple(json.loads(self.indexed)))
 
-_PLACE: Final = "SELECT id, name, dimensions, metric, last, size, version FROM tinyllm_actors_vector_collections"
+
+_PLACE: Final = (
+    "SELECT id, name, dimensions, metric, last, size, version, indexed FROM tinyllm_actors_vector_collections"
+)
 
 
 def place_of(database: sqlite3.Connection, name: str, store: str) -> Place:
@@ -98,18 +127,19 @@ def place_of(database: sqlite3.Connection, name: str, store: str) -> Place:
     return Place(*row)
 
 
-def create(database: sqlite3.Connection, name: str, dimensions: int, metric: Metric) -> bool:
+def create(database: sqlite3.Connection, name: str, dimensions: int, metric: Metric, indexed: Sequence[str]) -> bool:
     """Make a collection that is not there."""
     row = database.execute(f"{_PLACE} WHERE name = ?", (name,)).fetchone()
     if row is not None:
         place = Place(*row)
         check_same(name, (place.dimensions, place.metric), (dimensions, metric))
         return False
+    keys = json.dumps(indexed)
     number = database.execute(
-        "INSERT INTO tinyllm_actors_vector_collections (name, dimensions, metric) VALUES (?, ?, ?)",
-        (name, dimensions, metric),
+        "INSERT INTO tinyllm_actors_vector_collections (name, dimensions, metric, indexed) VALUES (?, ?, ?, ?)",
+        (name, dimensions, metric, keys),
     ).lastrowid
-    place = Place(cast("int", number), name, dimensions, metric, 0, 0, 0)
+    place = Place(cast("int", number), name, dimensions, metric, 0, 0, 0, keys)
     database.execute(
         f"CREATE TABLE {place.rows} (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, digest TEXT NOT NULL UNIQUE,"
         " metadata TEXT NOT NULL, text TEXT NOT NULL)"
@@ -119,7 +149,16 @@ def create(database: sqlite3.Connection, name: str, dimensions: int, metric: Met
         f"CREATE VIRTUAL TABLE {place.words} USING fts5(text, content='{place.rows}', content_rowid='row',"
         " tokenize='porter unicode61 remove_diacritics 2')"
     )
+    place.keys.create(database)
     return True
+
+
+def index_keys(database: sqlite3.Connection, name: str, store: str, indexed: Sequence[str]) -> None:
+    """Have an index on these keys of the metadata and no others."""
+    place = replace(place_of(database, name, store), indexed=json.dumps(indexed))
+    place.keys.create(database)
+    place.keys.fill(database, place.rows)
+    database.execute("UPDATE tinyllm_actors_vector_collections SET indexed = ? WHERE id = ?", (place.indexed, place.id))
 
 
 def drop(database: sqlite3.Connection, name: str) -> bool:
@@ -130,6 +169,7 @@ def drop(database: sqlite3.Connection, name: str) -> bool:
     place = Place(*row)
     for table in (place.words, place.rows, place.vectors):
         database.execute(f"DROP TABLE {table}")
+    place.keys.drop(database)
     database.execute("DELETE FROM tinyllm_actors_vector_collections WHERE id = ?", (place.id,))
     return True
 
@@ -161,6 +201,7 @@ def upsert(database: sqlite3.Connection, name: str, store: str, rows: Iterable[R
         f"INSERT INTO {place.words} (rowid, text) VALUES (?, ?)",
         ((number, entry.text) for number, entry in zip(numbers, entries, strict=True)),
     )
+    place.keys.add(database, zip(numbers, (entry.metadata for entry in entries), strict=True))
     _changed(database, place, last=place.last + len(entries), size=place.size - removed + len(entries))
     return len(entries)
 
@@ -185,6 +226,9 @@ def _having(database: sqlite3.Connection, place: Place, column: str, values: Seq
 def _remove(database: sqlite3.Connection, place: Place, rows: Iterable[int]) -> int:
     keys = [(row,) for row in rows]
     for key in keys:  # the index of words forgets by the text that it was given
+        if place.keys.keys:
+            found = database.execute(f"SELECT row, metadata FROM {place.rows} WHERE row = ?", key)
+            place.keys.remove(database, found.fetchall())
         database.execute(
             f"INSERT INTO {place.words} ({place.words}, rowid, text)"
             f" SELECT 'delete', row, text FROM {place.rows} WHERE row = ?",
@@ -204,7 +248,7 @@ def _changed(database: sqlite3.Connection, place: Place, *, last: int, size: int
 
 def numbers(database: sqlite3.Connection, place: Place, filter: Filter | None) -> list[int]:
     """Return the numbers of the rows for which a filter holds, in order."""
-    where, bound = condition(filter)
+    where, bound = condition(filter, place.keys)
     return [row for (row,) in database.execute(f"SELECT row FROM {place.rows} r WHERE {where} ORDER BY row", bound)]
 
 
@@ -229,7 +273,7 @@ def count(database: sqlite3.Connection, name: str, store: str, filter: Filter | 
     place = place_of(database, name, store)
     if filter is None:
         return place.size
-    where, bound = condition(filter)
+    where, bound = condition(filter, place.keys)
     return database.execute(f"SELECT count(*) FROM {place.rows} r WHERE {where}", bound).fetchone()[0]
 
 
@@ -269,7 +313,7 @@ def search_text(
     if not words:
         return []
     query = " OR ".join(f'"{word}"' for word in words)  # letters and digits only
-    where, bound = condition(filter)
+    where, bound = condition(filter, place.keys)
     kept = f"JOIN {place.rows} r ON r.row = w.rowid" if filter is not None else ""
     found = database.execute(
         f"SELECT w.rowid, -w.rank FROM {place.words} w {kept}"

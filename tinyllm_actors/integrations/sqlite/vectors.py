@@ -10,16 +10,18 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import anyio
 import anyio.to_thread
 
-from tinyllm_actors.errors import ConfigurationError, StoreUnavailable
+from tinyllm_actors.errors import ConfigurationError, InputRejected, StoreUnavailable
 from tinyllm_actors.integrations.sqlite import vector_statements as statements
 from tinyllm_actors.integrations.sqlite.database import Database
 from tinyllm_actors.integrations.sqlite.vector_cache import VectorCache
 from tinyllm_actors.retrieval.checks import (
+    MAX_NAME_BYTES,
     checked_ids,
     checked_k,
     checked_metric,
     checked_name,
     checked_shape,
+    checked_text,
     checked_vector,
     words_of,
 )
@@ -40,13 +42,14 @@ __all__ = ["SQLiteVectorStore", "from_url"]
 
 BUSY_TIMEOUT: Final = 5.0
 CACHE_BYTES: Final = 2 * 1024**3
+MAX_INDEXED: Final = 32
 
 
 class SQLiteVectorStore(VectorStore):
     """Keeps texts and vectors in a SQLite file (WAL), which several processes of one machine may share.
 
     Search is exact: vectors are compared in memory, with numpy (extra `retrieval`), one by one. Some 100,000 of 384
-    dimensions take 154 MB and 15 ms a search; the first search reads them from the file. Beyond a million rows, or
+    dimensions take 154 MB and 8 ms a search; the first search reads them from the file. Beyond a million rows, or
     where several machines share them, take PostgreSQL. Full text is FTS5: BM25 with English stems.
 
     What `upsert` returned from survives the end of the process in any way; after a loss of power the newest
@@ -72,12 +75,23 @@ class SQLiteVectorStore(VectorStore):
         busy_timeout: seconds that a call waits while another process writes, then it fails with `StoreBusy`.
         cache_bytes: memory for vectors, of all collections together. A collection that takes more is read from the
             file for each search, which is some ten times slower. If in doubt, leave it.
+        indexed: keys of the metadata that have an index in collections that it makes, at most 32. A search among the
+            1 % of 100,000 rows that a filter on them keeps takes 1.5 ms of CPU, without an index 37; each costs an
+            upsert some 5 µs a row. Those of a collection that is there are changed with `index_metadata`.
 
     Raises:
         ValueError: a limit has no meaning.
+        InputRejected: a key cannot be one.
     """
 
-    def __init__(self, path: str | Path, *, busy_timeout: float = BUSY_TIMEOUT, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        busy_timeout: float = BUSY_TIMEOUT,
+        cache_bytes: int = CACHE_BYTES,
+        indexed: Iterable[str] = (),
+    ) -> None:
         if not 0 <= busy_timeout <= 3600 or cache_bytes < 0:
             raise ValueError(
                 f"need busy_timeout from 0 to 3600 seconds and cache_bytes >= 0, got {busy_timeout!r} and"
@@ -86,6 +100,7 @@ class SQLiteVectorStore(VectorStore):
         self.path = Path(path)
         self.name = f"sqlite:///{self.path}"
         self._busy_timeout = busy_timeout
+        self._indexed = _checked_keys(indexed)
         self._cache = VectorCache(cache_bytes)
         self._database: Database | None = None
 
@@ -117,7 +132,33 @@ class SQLiteVectorStore(VectorStore):
     async def create(self, name: str, *, dimensions: int, metric: Metric = "cosine") -> bool:
         """Make a collection."""
         checked_shape(name, dimensions, metric)
-        return await self._file.write(partial(statements.create, name=name, dimensions=dimensions, metric=metric))
+        return await self._file.write(
+            partial(statements.create, name=name, dimensions=dimensions, metric=metric, indexed=self._indexed)
+        )
+
+    async def index_metadata(self, collection: str, keys: Iterable[str]) -> None:
+        """Have an index on these keys of a collection's metadata, and on no others; writers wait meanwhile.
+
+        ```python
+        >>> import anyio, tempfile
+        >>> from tinyllm_actors.retrieval import Row, field
+        >>> async def main(folder: str) -> None:
+        ...     async with SQLiteVectorStore(f"{folder}/vectors.db") as store:
+        ...         await store.create("notes", dimensions=1)
+        ...         await store.upsert("notes", [Row(f"Note {n}", [1.0], {"by": n % 100}) for n in range(1000)])
+        ...         await store.index_metadata("notes", ["by"])
+        ...         print(len(await store.search("notes", [1.0], k=50, filter=field("by") == 7)))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     anyio.run(main, folder)
+        10
+
+        ```
+
+        Raises:
+            UnknownCollection: there is no such collection.
+            InputRejected: a key cannot be one, or there are more than 32.
+        """
+        await self._file.write(self._about(statements.index_keys, collection, _checked_keys(keys)))
 
     async def drop(self, name: str) -> bool:
         """Remove a collection; what it held is overwritten."""
@@ -190,13 +231,22 @@ class SQLiteVectorStore(VectorStore):
         return await self._file.read(work)
 
 
-_OPTIONS: Final = frozenset({"busy_timeout", "cache_bytes"})
+def _checked_keys(keys: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(keys, str):
+        raise InputRejected(f"keys must be several, not the text {keys[:80]!r}; write [{keys[:80]!r}]")
+    chosen = tuple(dict.fromkeys(checked_text(key, "a key to index", MAX_NAME_BYTES) for key in keys))
+    if len(chosen) > MAX_INDEXED:
+        raise InputRejected(f"{len(chosen)} keys are to be indexed; at most {MAX_INDEXED} can be")
+    return chosen
+
+
+_OPTIONS: Final = frozenset({"busy_timeout", "cache_bytes", "indexed"})
 
 
 def from_url(url: str) -> SQLiteVectorStore:
     """Return the vector store of a URL: `sqlite:///relative.db` or `sqlite:////absolute.db`.
 
-    Options: `busy_timeout=` in seconds and `cache_bytes=`; see `SQLiteVectorStore`.
+    Options: `busy_timeout=` in seconds, `cache_bytes=` and `indexed=`, with commas; see `SQLiteVectorStore`.
 
     ```python
     >>> from_url("sqlite:///vectors.db?cache_bytes=100000000")
@@ -222,6 +272,7 @@ def from_url(url: str) -> SQLiteVectorStore:
             path,
             busy_timeout=float(options.get("busy_timeout", BUSY_TIMEOUT)),
             cache_bytes=int(options.get("cache_bytes", CACHE_BYTES)),
+            indexed=[key for key in options.get("indexed", "").split(",") if key],
         )
-    except ValueError as error:
+    except (ValueError, InputRejected) as error:
         raise ConfigurationError(f"{url!r}: {error}") from error
