@@ -58,6 +58,8 @@ class Dataset(Protocol):
 
     ```
 
+    One that a host keeps may have an `id` besides, by which the host knows it.
+
     Attributes:
         name: what it is called in reports.
     """

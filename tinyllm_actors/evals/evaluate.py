@@ -18,6 +18,7 @@ from tinyllm_actors.evals.function_evaluator import evaluator_spec
 from tinyllm_actors.evals.lane import Lane
 from tinyllm_actors.evals.records import EvalRun, Record, RecordLog, RunHeader
 from tinyllm_actors.function import FunctionRef, unwrap
+from tinyllm_actors.function.tracing import ExperimentItem, TracePosition
 from tinyllm_actors.function.wrap import to_function_spec
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ async def evaluate(
 
     A call that fails is a record of its own without scores, an evaluator that fails one in `record.failed`; neither
     ends the run, and neither is a score.
+
+    In a system that is traced, each call and its evaluators are a trace of their own, which knows its example and has
+    the evaluators' scores; the record says where it is. Langfuse makes an experiment of these traces, and of those of a
+    `LangfuseDataset` one that belongs to the dataset. Trace all of them (`sample_rate=1.0`), or it has holes.
 
     ```python
     >>> import anyio
@@ -113,6 +118,7 @@ async def evaluate(
         evaluators=[each.name or each.label for each in specs],
         started=time.time(),
         metadata=cleaner(dict(metadata or {})),
+        dataset_id=getattr(dataset, "id", None),
     )
     path = None if results is None else Path(results)
     log = await anyio.to_thread.run_sync(lambda: RecordLog(path, header, retry_errors=retry_errors))
@@ -123,8 +129,17 @@ async def evaluate(
             for example in examples
             if (example.id, repeat) not in log.done
         ]
+        experiment = ExperimentItem(
+            run_id=log.header.run_id,
+            run=log.header.name,
+            run_metadata=log.header.metadata,
+            dataset=source,
+            dataset_id=header.dataset_id,
+        )
         lanes = [
-            await system.spawn(Lane.spec(spec, specs, budget, judge_budget, timeout, cleaner))
+            await system.spawn(
+                Lane.spec(spec, specs, budget, judge_budget, timeout, cleaner, experiment, name="Example")
+            )
             for _ in range(min(max_concurrency, len(work)))
         ]
         try:
@@ -151,6 +166,7 @@ async def _work_off(
 
     async def drive(lane: FunctionRef) -> None:
         nonlocal done, error
+        TracePosition().take()  # each call is a trace of its own, also where this is called inside of one
         try:
             for example, repeat in queue:
                 record: Record = unwrap(await lane.within(None)(example=example, repeat=repeat))["record"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from tinyllm_actors.agent import RunFinished, ToolFinished, ToolStarted
@@ -9,6 +10,7 @@ from tinyllm_actors.agent.ref import AgentRef
 from tinyllm_actors.evals.records import Record
 from tinyllm_actors.evals.trial import MadeCall, Trial
 from tinyllm_actors.function import Function, FunctionRef, failure
+from tinyllm_actors.function.tracing import current_observation
 from tinyllm_actors.kernel import ActorRef, ChildSpec, Supervisor
 from tinyllm_actors.llm import Budget
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.evals.cleaning import Cleaner
     from tinyllm_actors.evals.dataset import Example
     from tinyllm_actors.function import Result
+    from tinyllm_actors.function.tracing import ExperimentItem, Observation
 
 __all__ = ["Lane"]
 
@@ -33,6 +36,7 @@ class Lane(Function):
         judge_budget: what the evaluators may use.
         timeout: seconds for one call of the target, and for each evaluation; None for no bound.
         cleaner: makes of values what may be written down.
+        experiment: of which run its calls are, for traces.
         **options: of `Function`.
     """
 
@@ -46,6 +50,7 @@ class Lane(Function):
         judge_budget: Budget | None,
         timeout: float | None,
         cleaner: Cleaner,
+        experiment: ExperimentItem,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -55,6 +60,7 @@ class Lane(Function):
         self._budgets = (budget, judge_budget)
         self._timeout = timeout
         self._clean = cleaner
+        self._experiment = experiment
         self._listens = any(getattr(spec.factory, "needs_tool_calls", False) for spec in evaluators)
 
     async def started(self) -> None:
@@ -65,6 +71,7 @@ class Lane(Function):
 
     async def run(self, example: Example, repeat: int) -> dict[str, Record]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the record of one call."""
+        seen = self._traced(example)
         spending = Budget(name="trial", parent=self._budgets[0])
         began = self.context.system.now()
         with spending.active():
@@ -79,7 +86,7 @@ class Lane(Function):
             model_calls=used.calls,
             tool_calls=calls,
         )
-        found = await self._scored(trial, result)
+        found = await self._scored(trial, result, seen)
         record = Record(
             example=example.id,
             repeat=repeat,
@@ -92,8 +99,21 @@ class Lane(Function):
             tokens=trial.tokens,
             cost=trial.cost,
             **found,
+            **_place(seen),
         )
         return {"record": record}
+
+    def _traced(self, example: Example) -> Observation | None:
+        """Say in the trace which example this is; return its observation, None if nothing is traced."""
+        seen = current_observation()
+        if seen is None:
+            return None
+        shown: dict[str, Any] = {}
+        if seen.hub.captures:
+            seen.input = self._clean(example.input)
+            shown = {"expected": self._clean(example.expected), "item_metadata": self._clean(example.metadata)}
+        seen.experiment = replace(self._experiment, item=example.id, root=seen.span, **shown)
+        return seen
 
     async def _answer(self, example: Example) -> tuple[Result, list[MadeCall] | None]:
         if isinstance(self._target, ActorRef):
@@ -127,7 +147,7 @@ class Lane(Function):
             return failure(error, state="DELIVERY"), list(calls.values())
         return failure(RuntimeError("the stream ended without a result"), state="DELIVERY"), list(calls.values())
 
-    async def _scored(self, trial: Trial, result: Result) -> dict[str, Any]:
+    async def _scored(self, trial: Trial, result: Result, seen: Observation | None) -> dict[str, Any]:
         """Return the scores of an answer; a call that failed has none, so its record says only that."""
         evals: dict[str, float] = {}
         failed: dict[str, str] = {}
@@ -149,6 +169,12 @@ class Lane(Function):
                         entries.append({"evaluator": name, **(given if "evals" in given else {"evals": given})})
                     else:
                         entries.append({"evaluator": name, "evals": {name: answer["output"]}})
+        if seen is not None:
+            seen.evaluations = entries[len(own) :]  # its own are in the trace already, at the target
+            if result["status"] == "success":
+                seen.output = self._clean(result["output"])
+            else:
+                seen.status, seen.error = "error", {**result["error"], "message": result["message"]}
         for entry in entries:
             name = str(entry["evaluator"])
             if "error" in entry:
@@ -167,3 +193,10 @@ class Lane(Function):
             "judge_tokens": used.tokens,
             "judge_cost": None if used.unpriced_calls else used.usd,
         }
+
+
+def _place(seen: Observation | None) -> dict[str, str | None]:
+    """Return where the trace of a call is."""
+    if seen is None or not seen.sampled:
+        return {}
+    return {"trace_id": seen.trace_id, "observation_id": seen.id, "trace_url": seen.link}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -31,6 +32,7 @@ class RunHeader(msgspec.Struct, frozen=True, tag="run", tag_field="kind"):
         started: seconds since the epoch.
         format: the version of the file's form.
         metadata: what the caller says of it, such as the model's name.
+        dataset_id: by what a host that keeps the dataset knows it; None for one that no host keeps.
     """
 
     name: str
@@ -42,6 +44,13 @@ class RunHeader(msgspec.Struct, frozen=True, tag="run", tag_field="kind"):
     started: float
     format: int = FORMAT
     metadata: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    dataset_id: str | None = None
+
+    @property
+    def run_id(self) -> str:
+        """What tells this run from all others, in 16 hexadecimal digits. A resumed run keeps it."""
+        told = f"{self.name}\0{self.dataset}\0{self.digest}\0{self.started!r}"
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 class Record(msgspec.Struct, frozen=True, tag="record", tag_field="kind", omit_defaults=True):
@@ -63,6 +72,9 @@ class Record(msgspec.Struct, frozen=True, tag="record", tag_field="kind", omit_d
         cost: US dollars of these; None if a price is unknown.
         judge_tokens: tokens of the evaluators' model calls.
         judge_cost: US dollars of these; None if a price is unknown.
+        trace_id: of the trace of call and evaluators, 32 hexadecimal digits; None if it was not traced.
+        observation_id: of its root, 16 hexadecimal digits.
+        trace_url: where a person can look at it.
     """
 
     example: str
@@ -80,6 +92,9 @@ class Record(msgspec.Struct, frozen=True, tag="record", tag_field="kind", omit_d
     cost: float | None = None
     judge_tokens: int = 0
     judge_cost: float | None = None
+    trace_id: str | None = None
+    observation_id: str | None = None
+    trace_url: str | None = None
 
 
 class EvalRun(msgspec.Struct, frozen=True):

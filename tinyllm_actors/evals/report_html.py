@@ -37,7 +37,7 @@ vertical-align:top;padding:6px 8px;border-bottom:1px solid var(--line)}th{color:
 td.n{font-variant-numeric:tabular-nums;white-space:nowrap}.bad{color:var(--bad)}.good{color:var(--good)}
 ul.broken{border:1px solid var(--bad);border-radius:8px;padding:10px 10px 10px 30px}pre{white-space:pre-wrap;
 overflow-wrap:anywhere;background:var(--card);padding:8px;border-radius:6px;margin:6px 0;max-height:320px;overflow:auto}
-summary{cursor:pointer;overflow-wrap:anywhere}
+a{color:var(--accent)}summary{cursor:pointer;overflow-wrap:anywhere}
 """
 
 
@@ -165,6 +165,8 @@ def _row(record: Record) -> Sequence[str]:
         details.append(f"<pre>expected: {escape(text_of(record.expected))}</pre>")
     details.append(f"<pre>answered: {escape(text_of(record.output))}</pre>" if record.output is not None else "")
     details += [f"<pre>{escape(who)}: {escape(what)}</pre>" for who, what in record.comments.items()]
+    if record.trace_url is not None and record.trace_url.startswith(("https://", "http://")):
+        details.append(f'<a href="{escape(record.trace_url)}" rel="noreferrer">trace</a>')
     scores = [f"{escape(score)} {value:.4g}" for score, value in record.evals.items()]
     scores += [f'<span class="bad">{escape(who)}: {escape(_short(why))}</span>' for who, why in record.failed.items()]
     return (

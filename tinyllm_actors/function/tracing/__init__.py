@@ -11,6 +11,7 @@ context variable, and whatever the handler sends carries a copy of its context v
 """
 
 from tinyllm_actors.function.tracing.decorator import observation, observe
+from tinyllm_actors.function.tracing.experiment import ExperimentItem
 from tinyllm_actors.function.tracing.hub import Tracing
 from tinyllm_actors.function.tracing.observation import Kind, Observation, Status, current_observation
 from tinyllm_actors.function.tracing.remote import TracePosition, continue_trace, current_traceparent
@@ -18,6 +19,7 @@ from tinyllm_actors.function.tracing.service import start_tracing
 from tinyllm_actors.function.tracing.tracer import Tracer
 
 __all__ = [
+    "ExperimentItem",
     "Kind",
     "Observation",
     "Status",

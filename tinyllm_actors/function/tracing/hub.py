@@ -95,6 +95,11 @@ class Tracing:
         self._tags = tags
 
     @property
+    def captures(self) -> bool:
+        """Whether inputs and outputs are kept."""
+        return self._capture
+
+    @property
     def dropped(self) -> int:
         """Starts and ends of observations that were lost because a tracer was too slow."""
         return sum(line.dropped for line in self.lines)

@@ -8,6 +8,7 @@ from random import getrandbits
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from tinyllm_actors.function.tracing.experiment import ExperimentItem
     from tinyllm_actors.function.tracing.hub import Tracing
 
 __all__ = [
@@ -80,14 +81,15 @@ class Observation:
         user_id: on whose behalf.
         session_id: as part of what.
         tags: of the trace.
+        experiment: the example of a dataset that it is part of; None outside of evaluations.
         metadata: what else there is to say.
         link: where a person can look at the trace; of the root only.
         evaluations: what evaluators said of it, as in the call's dictionary.
     """
 
     __slots__ = (
-        "_clock", "around", "attempt", "cost", "ended_at", "error", "evaluations", "first_output_at", "hub",
-        "incarnation", "input", "is_root", "kind", "link", "message_id", "metadata", "model", "model_parameters",
+        "_clock", "around", "attempt", "cost", "ended_at", "error", "evaluations", "experiment", "first_output_at",
+        "hub", "incarnation", "input", "is_root", "kind", "link", "message_id", "metadata", "model", "model_parameters",
         "name", "output", "parent", "path", "sampled", "session_id", "span", "started_at", "status", "tags", "trace",
         "usage", "user_id",
     )  # fmt: skip
@@ -106,6 +108,7 @@ class Observation:
             self.user_id: str | None = None
             self.session_id: str | None = None
             self.tags: tuple[str, ...] = ()
+            self.experiment: ExperimentItem | None = None
         else:
             self.trace = around.trace
             self.parent = around.span
@@ -114,6 +117,7 @@ class Observation:
             self.user_id = around.user_id
             self.session_id = around.session_id
             self.tags = around.tags
+            self.experiment = around.experiment
         self.span = new_id(64)
         self.link: str | None = None
         self.path = ""

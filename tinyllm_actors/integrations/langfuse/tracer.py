@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tinyllm_actors.function.tracing import Tracer
 from tinyllm_actors.integrations.langfuse.access import Access, new_client, shut_down
+from tinyllm_actors.integrations.langfuse.experiment import attributes_of
 from tinyllm_actors.kernel import to_plain
 from tinyllm_actors.kernel.redaction import redact
 
@@ -98,12 +99,16 @@ class LangfuseTracer(Tracer):
         self._running[observation.span] = self._start(observation)
 
     def _start(self, observation: Observation) -> Any:
-        self._provider.prepare(observation, _trace_attributes(observation))
+        self._provider.prepare(observation, self._attributes(observation))
         return self._client.start_observation(name=redact(observation.name), as_type=observation.kind)
+
+    def _attributes(self, observation: Observation) -> dict[str, Any]:
+        return _trace_attributes(observation) | attributes_of(observation, self._environment)
 
     def ended(self, observation: Observation) -> None:
         """Fill the span and end it, and send the scores."""
         span = self._running.pop(observation.span, None) or self._start(observation)
+        span._otel_span.set_attributes(self._attributes(observation))  # what it has learnt since
         details: dict[str, Any] = {}
         if observation.kind in _WITH_MODEL:
             details = _model_details(observation)
@@ -173,6 +178,8 @@ def _status_message(observation: Observation) -> str | None:
 def _trace_attributes(observation: Observation) -> dict[str, Any]:
     """Return what Langfuse wants on every span of a trace, so that it can find traces by it."""
     attributes: dict[str, Any] = {}
+    if observation.is_root and observation.parent:
+        attributes["langfuse.internal.as_root"] = True  # of what this process has of a caller's trace
     if observation.user_id is not None:
         attributes["user.id"] = observation.user_id
     if observation.session_id is not None:

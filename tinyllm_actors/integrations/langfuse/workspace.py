@@ -10,11 +10,14 @@ import anyio.to_thread
 
 from tinyllm_actors.errors import TracingError
 from tinyllm_actors.integrations.langfuse.access import Access, new_client, shut_down
+from tinyllm_actors.integrations.langfuse.experiment import links_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
+
+    from tinyllm_actors.evals import EvalRun
 
 __all__ = ["LangfuseWorkspace"]
 
@@ -105,11 +108,54 @@ class LangfuseWorkspace:
         Raises:
             TracingError: the host did not give it.
         """
+        fields = ("id", "input", "expected_output", "metadata")
+        return [{field: item[field] for field in fields} for item in (await self.read_dataset(name))[1]]
+
+    async def read_dataset(self, name: str) -> tuple[str, list[dict[str, Any]]]:
+        """Return the id of a dataset, and its items with their `status` besides; see `LangfuseDataset`.
+
+        Raises:
+            TracingError: the host did not give it.
+        """
         found = await self._run(functools.partial(self._client.get_dataset, name), f"dataset {name!r}")
-        return [
-            {"id": item.id, "input": item.input, "expected_output": item.expected_output, "metadata": item.metadata}
+        return found.id, [
+            {
+                "id": item.id,
+                "input": item.input,
+                "expected_output": item.expected_output,
+                "metadata": item.metadata,
+                "status": str(getattr(item.status, "value", item.status)),
+            }
             for item in found.items
         ]
+
+    async def link_run(self, run: EvalRun, *, description: str | None = None) -> int:
+        """Make a run of a dataset of the traces of an evaluation, at a host before Langfuse 4.
+
+        Since version 4, Langfuse makes experiments of what the traces themselves say, and takes no links: there is
+        nothing to do. Linked again, a run has its items twice.
+
+        Args:
+            run: of a `LangfuseDataset`, in a system that was traced.
+            description: of the run.
+
+        Returns:
+            how many of its records were linked; those that were not traced are not.
+
+        Raises:
+            TracingError: the host did not take them; the first ones may be there.
+        """
+        what = f"links of run {run.header.name!r}"
+        links = links_of(run, description)
+        for link in links:
+            await self._run(functools.partial(self._post, "api/public/dataset-run-items", link), what)
+        return len(links)
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> None:
+        """Send what newer SDKs have no method for, with the key and the time-out of the SDK's own requests."""
+        response = self._client.api._client_wrapper.httpx_client.request(path, method="POST", json=body)
+        if not 200 <= response.status_code < 300:
+            raise OSError(f"{response.status_code} {response.text[:300]}")
 
     async def add_to_dataset(self, name: str, items: Sequence[Mapping[str, Any]]) -> None:
         """Add items to a dataset, which is made if it is not there.
