@@ -6,7 +6,9 @@ import dataclasses
 import io
 import json
 import os
+import tempfile
 from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -18,7 +20,19 @@ from hypothesis import strategies as st
 from tinyllm_actors import Actor, ActorSystem, Function
 from tinyllm_actors.conversation import Append, MemoryStore, TurnStarted, export_lines, import_lines
 from tinyllm_actors.errors import ActorFailed
+from tinyllm_actors.evals import (
+    Example,
+    compare,
+    comparison_text,
+    evaluate,
+    report_html,
+    report_json,
+    report_junit,
+    report_text,
+    summarize,
+)
 from tinyllm_actors.function.tracing import start_tracing
+from tinyllm_actors.integrations.langfuse import experiment
 from tinyllm_actors.integrations.opentelemetry.conventions import attributes_of, span_name
 from tinyllm_actors.kernel import configure_console_log, configure_json_log, to_plain
 from tinyllm_actors.testing import TraceRecorder
@@ -96,6 +110,50 @@ class Keeper(Actor):
         raise OSError(f"cannot use {self.planted}")
 
 
+class Answerer(Function):
+    """Gives back what it was given, or fails on it."""
+
+    async def run(self, planted: Any, fails: bool) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if fails:
+            raise ValueError(f"cannot use {planted}")
+        return {"answer": planted, "sources": [planted]}
+
+
+async def reported(planted: Any) -> dict[str, str]:
+    """Return the results, the reports and the traces of an evaluation in which everything holds something."""
+
+    async def scores(output: Any) -> dict[str, Any]:
+        return {"evals": {"fine": 1.0}, "comment": f"said {planted}"}
+
+    async def fails(output: Any) -> float:
+        raise ValueError(f"cannot judge {planted}")
+
+    cases = [
+        Example(str(fail), {"planted": planted, "fails": fail}, expected=planted, metadata={"why": planted})
+        for fail in (False, True)
+    ]
+    recorder = TraceRecorder()
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder, "run.jsonl")
+        async with ActorSystem("evals", log_transitions=False) as system:
+            await start_tracing(system, recorder)
+            run = await evaluate(
+                system, Answerer, cases, [scores, fails], results=results, metadata={"about": planted}, name="run"
+            )
+        lines = await anyio.Path(results).read_text(encoding="utf-8")
+    summary, comparison = summarize(run), compare(run, run)
+    broken = [f"{name}: {why}" for record in run.records for name, why in record.failed.items()]
+    return {
+        "results": lines,
+        "text report": report_text(run, summary, broken) + comparison_text(comparison),
+        "JSON report": report_json(run, summary, broken, comparison),
+        "JUnit report": report_junit(run, summary, broken),
+        "HTML report": report_html(run, summary, broken, comparison),
+        "experiment": "".join(str(experiment.attributes_of(seen, None)) for seen in recorder.observations)
+        + str(experiment.links_of(run, None)),
+    }
+
+
 async def written(planted: Any) -> dict[str, str]:
     """Return everything that the library writes down of something, by where."""
     out: dict[str, str] = {}
@@ -141,7 +199,7 @@ async def written(planted: Any) -> dict[str, str]:
                 yield line
 
         await import_lines(store, again(), "test", key="copy")
-    return out
+    return out | await reported(planted)
 
 
 os.environ["PLANTED_API_KEY"] = "planted value in the environment"
@@ -151,7 +209,7 @@ os.environ["PLANTED_API_KEY"] = "planted value in the environment"
 @given(planted=SECRETS.flatmap(lambda secret: st.tuples(st.just(secret), nested(forms(secret)))))
 @example(planted=("Q7hunter2hunter2", {"deep": [("x-api-key", "Q7hunter2hunter2")]}))
 def test_no_secret_gets_out(planted: tuple[str, Any]) -> None:
-    """Whatever the form and the depth: logs, errors, traces, inspection and exports do not have it."""
+    """Whatever the form and the depth: logs, errors, traces, inspection, exports and reports do not have it."""
     secret, value = planted
     for where, text in anyio.run(written, value).items():
         assert secret not in text, f"{where}: {text}"

@@ -65,14 +65,18 @@ class Cleaner:
             return {} if depth == 0 else self._mapping(cast("Mapping[Any, Any]", value), depth)
         if isinstance(value, list | tuple):
             items = cast("list[Any]", value)[: MAX_ITEMS if depth else 0]
+            if len(items) == 2 and isinstance(items[0], str) and is_secret_name(items[0]):
+                return [items[0], MASK]  # a header as a pair
             return [self._cleaned(inner, depth - 1) for inner in items]
         return value
 
     def _mapping(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
+        about = value.get("name")
+        named = isinstance(about, str) and is_secret_name(about)  # {"name": "api_key", "value": …}
         for key, inner in list(value.items())[:MAX_ITEMS]:
             name = str(key)
-            secret = inner is not None and is_secret_name(name)
+            secret = inner is not None and (is_secret_name(name) or (named and name == "value"))
             found[self.text(name)] = MASK if secret else self._cleaned(inner, depth - 1)
         return found
 

@@ -195,7 +195,7 @@ class Lane(Function):
         }
 
 
-def _place(seen: Observation | None) -> dict[str, str | None]:
+def _place(seen: Observation | None) -> dict[str, Any]:
     """Return where the trace of a call is."""
     if seen is None or not seen.sampled:
         return {}

@@ -168,9 +168,11 @@ async def test_a_conversation_says_whose_it_is() -> None:
         plain = await system.conversations(Agent.spec(model=ScriptedModel(steps()), tools=[whoami]), store="memory:")
         await plain["ada/holiday"](content="?")
         spec = Agent.spec(model=ScriptedModel(steps()), tools=[whoami], user_id="nobody", session_id="support")
-        split = await system.conversations(
-            spec, store="memory:", name="split", user_of=lambda key: key.partition("/")[0]
-        )
+
+        def user_of(key: str) -> str:
+            return key.partition("/")[0]
+
+        split = await system.conversations(spec, store="memory:", name="split", user_of=user_of)
         await split["ada/holiday"](content="?")
     assert told == [(None, "ada/holiday"), ("ada", "support")]
     seen = [(found.user_id, found.session_id) for found in recorder.observations if found.kind == "generation"]
