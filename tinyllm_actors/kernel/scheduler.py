@@ -42,8 +42,9 @@ _DONE: Final = object()
 BATCH: Final = 64
 """Messages between two checkpoints."""
 
-MAX_SPARE: Final = 32
-"""Workers kept for the next handler that waits."""
+MIN_SPARE: Final = 32
+"""Workers kept for the next handler that waits, however few wait now; else as many as do wait. A new task costs more
+than a message, and under a thousand calls at once each would need two."""
 
 
 class Suspension:
@@ -59,18 +60,24 @@ class Suspension:
 class Worker:
     """A task that runs handlers, and the scope through which the one it waits with can be cancelled.
 
-    One of the pool also has `handling` and `send`, see `new_handling`, and `scopes`, which are made in its task.
+    One of the pool also has `handling` and `send`, see `new_handling`, `scopes`, which are made in its task, and
+    `slot`, in which it is given the turn.
     """
 
-    __slots__ = ("abandoned", "cell", "envelope", "handling", "held", "outcome", "scope", "scopes", "send", "task")
+    __slots__ = (
+        "abandoned", "cell", "envelope", "handling", "held", "outcome", "retired", "scope", "scopes", "send", "slot",
+        "task",
+    )  # fmt: skip
 
     scopes: Scopes
     handling: Coroutine[Any, Any, None]
     send: Callable[[Any], Any]
+    slot: Slot
 
     def __init__(self) -> None:
         self.scope = anyio.CancelScope()
         self.abandoned = False
+        self.retired = False
         self.cell: Cell | None = None
         self.envelope: Envelope | None = None
         self.held: Suspension | None = None
@@ -160,7 +167,7 @@ class Scheduler:
         self.busy: dict[Worker, None] = {}  # workers that wait with a handler
         self.inline_depth = 0  # how deep handlers run inside asks right now
         self.answered = 0  # asks answered in place
-        self._parked: list[Slot] = []
+        self._parked: list[Worker] = []  # the one that parked last is the next
 
     def enqueue(self, cell: Cell) -> None:
         """Make a cell runnable."""
@@ -172,12 +179,12 @@ class Scheduler:
         """Let a spare worker take the turn; make one if there is none."""
         self.active = True
         if self._parked:
-            self._parked.pop().set()
+            self._parked.pop().slot.set()
         else:
             self.system.start_worker(self._work)
 
     async def _work(self) -> None:
-        queue = self.queue
+        queue, parked = self.queue, self._parked
         yield_now = self.system.backend.yield_now
         new_slot = self.system.backend.new_slot
         scopes = self.system.backend.scopes
@@ -206,17 +213,31 @@ class Scheduler:
                             if more or queue:
                                 continue
                             self.active = False
-                        if len(self._parked) >= MAX_SPARE:
+                        if len(parked) >= MIN_SPARE and self._is_enough():
                             return
-                        slot = new_slot()
-                        self._parked.append(slot)
+                        worker.slot = slot = new_slot()
+                        parked.append(worker)
                         await slot
+                        if worker.retired:
+                            return
                         has_turn = True
         except anyio.get_cancelled_exc_class():
             raise
         except BaseException as error:
             self.active = False  # the turn died with this worker
             self.system.crash(error)
+
+    def _is_enough(self) -> bool:
+        """Whether no further worker is to be kept. Those that are too many, as fewer wait by now, are sent home."""
+        parked, enough = self._parked, max(MIN_SPARE, len(self.busy))
+        surplus = len(parked) - enough
+        if surplus < 0:
+            return False
+        for worker in parked[:surplus]:
+            worker.retired = True
+            worker.slot.set()
+        del parked[:surplus]
+        return True
 
     def _turn(self, worker: Worker) -> bool:
         """Run messages until one waits (True), or the batch or the queue is used up (False)."""
