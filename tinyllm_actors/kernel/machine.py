@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from tinyllm_actors.errors import InvalidTransition
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["Machine"]
 
@@ -68,6 +68,22 @@ class Machine(Generic[S, E]):
             return self.edges[state, event]
         except KeyError:
             raise InvalidTransition(path, state, event) from None
+
+    def walk(self, state: S, events: Iterable[E]) -> S:
+        """Return the state that follows several events, one after the other.
+
+        ```python
+        >>> Machine("lamp", {("OFF", "press"): "ON", ("ON", "press"): "OFF"}, initial="OFF").walk("OFF", ["press"] * 3)
+        'ON'
+
+        ```
+
+        Raises:
+            InvalidTransition: the table has no edge for one of them.
+        """
+        for event in events:
+            state = self.step("", state, event)
+        return state
 
     def states(self) -> list[S]:
         """Return every state once, the initial one first, in the order of the table."""
