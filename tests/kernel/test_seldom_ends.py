@@ -57,7 +57,7 @@ async def test_a_child_that_is_stopped_while_its_supervisor_starts_again_is_made
         await refs["elder"].tell(crash)
         with anyio.fail_after(5):
             await refs["younger"].join()
-            while system["family"].state != "RUNNING" or len(system["family"].cell.cold.children) < 2:
+            while system["family"].state != "RUNNING" or len(system["family"].cell.children) < 2:
                 await anyio.lowlevel.checkpoint()
         assert system["family/younger"] != refs["younger"]
         assert system["family/elder"] == refs["elder"]

@@ -115,8 +115,8 @@ class AgentRef(FunctionRef):
             raise UnknownApproval(call_id, waiting)
 
     def _desk(self) -> ActorRef:
-        extra = self.cell.extra
-        desk = None if extra is None else extra.children.get(DESK)
+        family = self.cell.family
+        desk = None if family is None else family.children.get(DESK)
         if desk is None:
             raise ActorStopped(self.path, "it is not running now")
         return cast("ActorRef", self.cell.system.ref_to(desk))

@@ -43,6 +43,4 @@ def _post_order(cell: Cell) -> list[Cell]:
     """Return the cells of a tree that have not ended, children before parents."""
     if cell.state is Lifecycle.STOPPED:
         return []
-    if cell.extra is None:
-        return [cell]
-    return [*(below for child in cell.extra.children.values() for below in _post_order(child)), cell]
+    return [*(below for child in cell.children for below in _post_order(child)), cell]

@@ -1,7 +1,7 @@
 """What the system keeps of one actor: its place in the tree, its mailbox, and the message in processing.
 
 A cell outlives incarnations, so references stay valid. An idle one owns no task, no queue and no event. What few
-actors need (children, watchers, timers, blocked senders) is in `Cold`, made on first use.
+actors need (watchers, timers, blocked senders) is in `Cold`, what a parent needs in `Family`, each made on first use.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from tinyllm_actors.kernel.cold import NO_WAITERS, Cold
 from tinyllm_actors.kernel.deferred import admit_urgent, requeue
 from tinyllm_actors.kernel.envelope import Ask, Envelope, Kind
 from tinyllm_actors.kernel.events import Transition
+from tinyllm_actors.kernel.family import Family
 from tinyllm_actors.kernel.lifecycle import LIFECYCLE, Event, ExitReason, Lifecycle
 from tinyllm_actors.kernel.mailbox import NotingQueue, Overflow, drop_done, pop_oldest
 from tinyllm_actors.kernel.waiter import Waiter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tinyllm_actors.kernel.actor import Actor
     from tinyllm_actors.kernel.envelope import Signal
     from tinyllm_actors.kernel.mailbox import Queue
@@ -57,6 +60,7 @@ class Cell:
         "attention",
         "capacity",
         "extra",
+        "family",
         "idle",
         "incarnation",
         "mailbox",
@@ -87,6 +91,7 @@ class Cell:
         self.worker: Worker | None = None  # who waits with a handler that waits for something
         self.reason: ExitReason | None = None
         self.extra: Cold | None = None
+        self.family: Family | None = None
 
     @property
     def cold(self) -> Cold:
@@ -94,6 +99,18 @@ class Cell:
         if self.extra is None:
             self.extra = Cold()
         return self.extra
+
+    @property
+    def as_parent(self) -> Family:
+        """What only a parent needs, made on first use."""
+        if self.family is None:
+            self.family = Family()
+        return self.family
+
+    @property
+    def children(self) -> Sequence[Cell]:
+        """Its children in start order."""
+        return () if self.family is None else list(self.family.children.values())
 
     @property
     def current(self) -> Envelope | None:

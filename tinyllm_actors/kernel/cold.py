@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tinyllm_actors.kernel.pool import Table
     from tinyllm_actors.kernel.restart_job import RestartJob
     from tinyllm_actors.kernel.slots import Slot
-    from tinyllm_actors.kernel.supervision import Supervision
     from tinyllm_actors.kernel.waiter import Waiter
 
 __all__ = ["NO_WAITERS", "Cold"]
@@ -35,11 +34,9 @@ class Cold:
     __slots__ = (
         "ahead",
         "behaviours",
-        "children",
         "deferred",
         "endings",
         "halting",
-        "has_numbered_names",
         "idle_timers",
         "inserted",
         "joiners",
@@ -53,7 +50,6 @@ class Cold:
         "restart_job",
         "router",
         "runner",
-        "supervision",
         "tasks",
         "timers",
         "urgent",
@@ -63,9 +59,6 @@ class Cold:
     )
 
     def __init__(self) -> None:
-        self.children: dict[str | int, Cell] = {}  # by `Cell.name`, in start order
-        self.has_numbered_names = False  # a child was given a name that could be one of the made ones
-        self.supervision: Supervision | None = None
         self.urgent: list[Signal] = []
         self.inserted: list[Signal] = []  # what a state machine wants to handle next
         self.ahead: list[Envelope] = []  # what stands before user messages in the mailbox; the next one is the last
@@ -93,10 +86,9 @@ class Cold:
         self.router: Table | None = None  # how a pool chooses among its members
 
     def owns_anything(self) -> bool:
-        """Whether an incarnation must be taken down step by step."""
+        """Whether an incarnation must be taken down step by step, even without children."""
         return bool(
-            self.children
-            or self.tasks
+            self.tasks
             or self.timers
             or self.idle_timers
             or self.behaviours

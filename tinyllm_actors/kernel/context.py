@@ -247,8 +247,7 @@ class ActorContext:
     @property
     def children(self) -> list[ActorRef]:
         """Its children in start order."""
-        extra = self._cell.extra
-        return [] if extra is None else [self._cell.system.ref_to(child) for child in extra.children.values()]
+        return [self._cell.system.ref_to(child) for child in self._cell.children]
 
     def child(self, name: str) -> ActorRef:
         """Return the child of that name.
@@ -256,8 +255,8 @@ class ActorContext:
         Raises:
             UnknownActor: there is none.
         """
-        extra = self._cell.extra
-        child = None if extra is None else find_child(extra, name)
+        family = self._cell.family
+        child = None if family is None else find_child(family, name)
         if child is None:
             raise UnknownActor(f"{self._cell.path}/{name}")
         return self._cell.system.ref_to(child)

@@ -154,12 +154,12 @@ def look_at(root: Cell) -> ActorNode:
     while stack:
         cell, path = stack.pop()
         order.append((cell, path))
-        if cell.extra is not None:
+        if cell.family is not None:
             prefix = "" if cell.parent is None else f"{path}/"
-            stack += [(child, f"{prefix}{child.label}") for child in cell.extra.children.values()]
+            stack += [(child, f"{prefix}{child.label}") for child in cell.children]
     nodes: dict[Cell, ActorNode] = {}
     for cell, path in reversed(order):
-        children = () if cell.extra is None else tuple(nodes.pop(child) for child in cell.extra.children.values())
+        children = tuple(nodes.pop(child) for child in cell.children)
         nodes[cell] = _node(cell, path, children)
     return nodes[root]
 

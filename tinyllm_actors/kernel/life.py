@@ -280,19 +280,21 @@ def _drop_owned(cell: Cell, reason: ExitReason) -> None:
 
 async def stop_children(cell: Cell) -> None:
     """End the children in reverse start order, or all at once where they do not depend on one another."""
-    cold = cell.cold
+    family = cell.family
+    if family is None:
+        return
     if cell.spec.unordered:
-        for child in reversed(list(cold.children.values())):
+        for child in reversed(cell.children):
             cell.system.care.end(child, ExitReason.SHUTDOWN)
-    while cold.children:
-        child = next(reversed(cold.children.values()))
+    while family.children:
+        child = next(reversed(family.children.values()))
         cell.system.care.end(child, ExitReason.SHUTDOWN)
         await joined(child)
 
 
 async def _halt_children(cell: Cell) -> None:
     """End the incarnations of the children in reverse start order; the temporary ones end for good."""
-    for child in reversed(list(cell.cold.children.values())):
+    for child in reversed(cell.children):
         if child.spec.options.restart is Restart.TEMPORARY or ended(child):
             cell.system.care.end(child, ExitReason.SHUTDOWN)
             await joined(child)
@@ -359,7 +361,7 @@ def finish(cell: Cell) -> None:
     cell.actor = None
     reason = cell.reason or ExitReason.STOPPED
     parent = cell.parent
-    family = None if parent is None else parent.extra
+    family = None if parent is None else parent.family
     if family is not None:
         family.children.pop(cell.name, None)
     if extra is not None:

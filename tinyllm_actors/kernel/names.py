@@ -12,7 +12,7 @@ from tinyllm_actors.errors import NameTaken
 
 if TYPE_CHECKING:
     from tinyllm_actors.kernel.cell import Cell
-    from tinyllm_actors.kernel.cold import Cold
+    from tinyllm_actors.kernel.family import Family
 
 __all__ = ["claim", "find_child"]
 
@@ -20,7 +20,7 @@ _MAX_DIGITS: Final = 18
 """No system counts further; and Python refuses to read very long numbers, which a path from outside may hold."""
 
 
-def find_child(family: Cold, label: str) -> Cell | None:
+def find_child(family: Family, label: str) -> Cell | None:
     """Return the child that is called `label`, be the name chosen or made."""
     child = family.children.get(label)
     if child is not None or not label[-1:].isdecimal():
@@ -32,7 +32,7 @@ def find_child(family: Cold, label: str) -> Cell | None:
     return None if child is None or child.label != label else child
 
 
-def claim(family: Cold, label: str) -> str:
+def claim(family: Family, label: str) -> str:
     """Return a chosen name that no sibling has.
 
     Raises:

@@ -81,8 +81,7 @@ class SupervisorRef(ActorRef):
     @property
     def children(self) -> list[ActorRef]:
         """Its children in start order."""
-        extra = self.cell.extra
-        return [] if extra is None else [self.cell.system.ref_to(child) for child in extra.children.values()]
+        return [self.cell.system.ref_to(child) for child in self.cell.children]
 
 
 class SupervisorNode(Actor):
@@ -99,7 +98,7 @@ class SupervisorNode(Actor):
         """Start every child, those of its specs first. One that does not start fails this start."""
         cell = self.kernel_cell
         first_time = cell.incarnation == 1
-        kept = list(cell.cold.children.values())
+        kept = list(cell.children)
         for spec in self._specs:
             child = next((child for child in kept if child.spec is spec), None)
             if child is not None:
@@ -130,7 +129,7 @@ async def _restarted(child: Cell) -> bool:
     if child.state is Lifecycle.RESTARTING:
         await life.start(child)
         assert child.parent is not None
-        siblings = child.parent.cold.children
+        siblings = child.parent.as_parent.children
         siblings[child.name] = siblings.pop(child.name)  # the dictionary is the start order
         return True
     if life.ended(child):

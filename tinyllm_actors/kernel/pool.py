@@ -183,8 +183,7 @@ class Table:
 
     def refresh(self) -> None:
         """Look who is there, and again whenever one ends for good."""
-        children = self._cell.cold.children.values()
-        self._members = tuple(children)
+        self._members = tuple(self._cell.children)
         for child in self._members:
             child.cold.endings[self] = lambda cell, _: self._drop(cell)
 

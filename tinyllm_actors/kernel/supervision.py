@@ -55,11 +55,11 @@ class Caretaker:
 
     def supervision(self, cell: Cell) -> Supervision:
         """Return how `cell` supervises its children."""
-        cold = cell.cold
-        if cold.supervision is None:
+        family = cell.as_parent
+        if family.supervision is None:
             config = getattr(cell.actor, "supervision", None) or _DEFAULT
-            cold.supervision = Supervision(self._system, cell, config)
-        return cold.supervision
+            family.supervision = Supervision(self._system, cell, config)
+        return family.supervision
 
     def report(self, cell: Cell, error: BaseException) -> None:
         """Publish a failure."""
@@ -98,7 +98,8 @@ class Caretaker:
         else:
             cell.transition(_STOP)
         actor = cell.actor
-        if was_idle and cell.extra is None and actor is not None and not actor.kernel_has_stopped:
+        owns_nothing = cell.extra is None and cell.family is None
+        if was_idle and owns_nothing and actor is not None and not actor.kernel_has_stopped:
             life.finish(cell)  # nothing of it runs, nothing waits, and it owns nothing
         else:
             life.refuse_waiting(cell)
@@ -202,7 +203,7 @@ class Supervision:
         if self.config.strategy is _ONE_FOR_ONE:
             cells = [child]  # without looking at its siblings, of which there may be very many
         else:
-            cells = affected(self.config.strategy, list(self._cell.cold.children.values()), child)
+            cells = affected(self.config.strategy, self._cell.children, child)
         if delay == 0 and len(cells) == 1 and self._restart_at_once(child, reason):
             return
         self._begin_restart(cells, child, reason, delay)
@@ -226,7 +227,7 @@ class Supervision:
         actor = child.actor
         if child.worker is not None or actor is None or child.state is not _RUNNING:
             return False
-        if child.extra is not None and child.extra.owns_anything():
+        if child.children or (child.extra is not None and child.extra.owns_anything()):
             return False
         if actor.kernel_has_stopped or actor.kernel_has_started or not isinstance(child.spec.factory, type):
             return False  # hooks are awaited, and a factory function may make an actor that has some
@@ -329,11 +330,11 @@ class Supervision:
         self.streaks.pop(child, None)
         if self.config.auto_shutdown == "never" or not child.spec.options.significant:
             return
-        below = None if child.extra is None else child.extra.supervision
+        below = None if child.family is None else child.family.supervision
         ordered = reason.kind in {ExitKind.SHUTDOWN, ExitKind.STOPPED} and not (below is not None and below.complete)
         if ordered or self._cell.state in _ENDED:
             return
-        others = any(cell.spec.options.significant for cell in self._cell.cold.children.values())
+        others = any(cell.spec.options.significant for cell in self._cell.children)
         if self.config.auto_shutdown == "any" or not others:
             self.complete = True
             self._system.care.end(self._cell, ExitReason.SHUTDOWN)

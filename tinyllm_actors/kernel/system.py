@@ -193,8 +193,9 @@ class ActorSystem:
         """Start a child of `parent`."""
         if not self._open:
             raise SystemClosed(self.name)
-        family = parent.extra or parent.cold
-        if family.halting or (parent.state is not _RUNNING and life.ended(parent)):
+        family = parent.family or parent.as_parent
+        halting = parent.extra is not None and parent.extra.halting
+        if halting or (parent.state is not _RUNNING and life.ended(parent)):
             raise ActorStopped(parent.path, "it is stopping, and takes no children")
         children = family.children
         key: str | int
@@ -248,7 +249,7 @@ class ActorSystem:
             StartFailed: it did not start.
         """
         root = self._running_root()
-        children = root.cold.children
+        children = root.as_parent.children
         services = children.get(_SERVICES)
         if services is None:
             # The back-off alone keeps a service that cannot start below this bound: it never takes the system down.
@@ -256,8 +257,8 @@ class ActorSystem:
             await self.supervise_under(root, patient, [], _SERVICES)
             services = children.pop(_SERVICES)
             # Children end in reverse order of this dictionary: put what the others need in front.
-            root.cold.children = {_SERVICES: services, **children}
-        cell = services.cold.children.get(name)
+            root.as_parent.children = {_SERVICES: services, **children}
+        cell = services.as_parent.children.get(name)
         return await self.spawn_under(services, spec, name) if cell is None else self.ref_to(cell)
 
     async def conversations(self, agent: ChildSpec, **options: Any) -> Any:
@@ -284,7 +285,7 @@ class ActorSystem:
     def _find(self, path: str) -> Cell | None:
         cell = self._running_root()
         for label in path.split("/"):
-            child = None if cell.extra is None else find_child(cell.extra, label)
+            child = None if cell.family is None else find_child(cell.family, label)
             if child is None:
                 return None
             cell = child
