@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from tinyllm_actors.kernel.redaction import redact
+from tinyllm_actors.kernel.redaction import read_environment, redact
 
 _UNITS = [
     "x",
@@ -50,3 +52,17 @@ def test_long_text_takes_linear_time(unit: str) -> None:
 def test_what_is_masked(text: str, masked: str) -> None:
     """Names, schemes and prefixes tell; what they belong to stays readable."""
     assert redact(text) == masked
+
+
+def test_what_the_environment_no_longer_has_is_masked_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values of secret variables are masked where they are, and an environment without any leaves texts as they are."""
+    with monkeypatch.context() as patch:
+        for name in list(os.environ):
+            patch.delenv(name)
+        patch.setenv("SHOP_PASSWORD", "correct horse battery")
+        read_environment()
+        assert redact("he said correct horse battery") == "he said ***"
+        patch.delenv("SHOP_PASSWORD")
+        read_environment()
+        assert redact("he said correct horse battery") == "he said correct horse battery"
+    read_environment()

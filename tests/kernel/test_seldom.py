@@ -119,6 +119,27 @@ async def test_a_pool_without_members_takes_nothing() -> None:
         assert len(system.dead_letters) == 1
 
 
+async def test_a_pool_takes_messages_without_a_wait_as_its_members_do() -> None:
+    """`tell_nowait` to a pool asks the member whose turn it is, and says whether that one had room."""
+    seen: list[str] = []
+    gate = anyio.Event()
+
+    class Member(Actor):
+        async def receive(self, message: str) -> None:
+            seen.append(message)
+            await gate.wait()
+
+    async with ActorSystem() as system:
+        member = Member.spec().with_options(mailbox=Mailbox(capacity=1))
+        pool = await system.spawn(Pool.spec(member, size=2))
+        taken = [pool.tell_nowait("a"), pool.tell_nowait("b")]
+        await anyio.wait_all_tasks_blocked()
+        taken += [pool.tell_nowait(message) for message in ("c", "d", "e")]
+        assert taken == [True, True, True, True, False]
+        assert seen == ["a", "b"]
+        gate.set()
+
+
 async def test_a_broadcast_to_plain_handlers_ends_with_the_first_failure() -> None:
     """Those that have answered already need not be told that nobody waits."""
 

@@ -11,6 +11,7 @@ from tinyllm_actors.errors import RestartLimitExceeded, StartFailed
 from tinyllm_actors.kernel import (
     Actor,
     ActorSystem,
+    Backoff,
     ExitReason,
     Strategy,
     Supervisor,
@@ -61,6 +62,22 @@ async def test_a_child_that_is_stopped_while_its_supervisor_starts_again_is_made
                 await anyio.lowlevel.checkpoint()
         assert system["family/younger"] != refs["younger"]
         assert system["family/elder"] == refs["elder"]
+
+
+@pytest.mark.virtual_time
+async def test_a_child_that_comes_while_its_supervisor_waits_to_start_again_stays_as_it_is() -> None:
+    """Only who was there before the restart starts again with the supervisor."""
+    slow = Supervisor(max_restarts=100, backoff=Backoff(initial=10.0, jitter=0.0))
+    async with ActorSystem(supervisor=slow) as system:
+        family = await system.supervise(Supervisor(max_restarts=0), [Doer.spec().named("elder")], name="family")
+        await system["family/elder"].tell(crash)
+        await anyio.sleep(5)
+        assert family.state == "RESTARTING"
+        guest = await family.spawn(Doer, name="guest")
+        await anyio.sleep(10)
+        nodes = {node.path: node.incarnation for node in system.inspect("family").children}
+        assert nodes == {"family/elder": 2, "family/guest": 1}
+        assert guest.alive
 
 
 async def test_a_sibling_that_is_stopping_takes_no_part_in_a_restart() -> None:

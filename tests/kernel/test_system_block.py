@@ -100,6 +100,19 @@ async def test_an_escalation_wins_over_the_group_in_which_the_block_is_cancelled
                 await anyio.sleep_forever()
 
 
+async def test_an_escalation_wins_over_a_failure_beside_the_cancellation_that_it_causes() -> None:
+    """Where the block raises both in one group, as a task group on trio may, the cause of all is what comes out."""
+    with pytest.raises(RestartLimitExceeded) as caught:
+        async with ActorSystem(supervisor=FRAGILE) as system:
+            broken = await system.spawn(Doer)
+            await broken.tell(fail)
+            try:
+                await anyio.sleep_forever()
+            except anyio.get_cancelled_exc_class() as cancelled:
+                raise BaseExceptionGroup("clean-up", [cancelled, KeyError("clean-up")]) from None
+    assert isinstance(caught.value.cause, LookupError)
+
+
 @pytest.mark.virtual_time
 async def test_cancelling_the_block_from_outside_still_shuts_down_in_order() -> None:
     """A cancelled block lets handlers finish and runs `stopped()` of each actor, last one first; then it is over."""

@@ -199,8 +199,8 @@ class ExpiringQueue:
         queue = self._queue
         while queue:
             envelope = queue.head() if isinstance(queue, PriorityQueue) else queue[0]
-            if envelope.done or self._now() - envelope.sent_at <= self._ttl:
-                return True
+            if envelope.context is None or envelope.done or self._now() - envelope.sent_at <= self._ttl:
+                return True  # one without a context is accounted for: a hook may have ended the actor
             self._discard(queue.popleft(), "expired")
         return False
 
