@@ -51,18 +51,18 @@ class _Flight:
 
     __slots__ = ("_flights", "key", "task", "waiting")
 
+    task: OwnedTask  # set before anybody can leave
+
     def __init__(self, key: str, flights: dict[str, _Flight]) -> None:
         self.key = key
         self._flights = flights
-        self.task: OwnedTask | None = None
         self.waiting: list[tuple[ReplyTo, dict[str, Any], Observation | None]] = []
 
     def left(self) -> None:
         """Somebody left: without anyone who waits, the call is cancelled."""
         if not any(reply.waiting for reply, _, _ in self.waiting):
             self.over()
-            if self.task is not None:
-                self.task.cancel()
+            self.task.cancel()
 
     def over(self) -> None:
         """Whoever comes from now on needs another flight."""
