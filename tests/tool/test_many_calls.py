@@ -64,12 +64,14 @@ async def test_792_calls_in_one_turn() -> None:
         tracemalloc.start()
         try:
             before = await traced()
-            await turn(many())
+            for _ in range(2):
+                await turn(many())
             after = await traced()
         finally:
             tracemalloc.stop()
         assert counts["peak"] == CAP
-        assert after - before < 100_000
+        # Two turns that are kept take 1 MB. Trio holds up to 1,000 deadlines of the past, of 300 bytes each.
+        assert after - before < 400_000
         assert len(system.inspect("kit").children) == CAP
 
 

@@ -108,9 +108,12 @@ class Agent(Function):
         """
         tools = kwargs.get("tools")
         if tools is not None and not isinstance(tools, Toolkit):
-            kwargs["tools"] = [
+            entries = [
                 entry if isinstance(entry, Toolkit | ToolSource | Handoff) else Tool.of(entry) for entry in tools
             ]
+            tools = [entry for entry in entries if not isinstance(entry, Handoff)]
+            shared = Toolkit(tools, max_concurrency=kwargs.get("max_tool_concurrency", 8))
+            kwargs["tools"] = shared if len(tools) == len(entries) else entries
         return super().spec(*args, **kwargs)
 
     def __init__(
@@ -196,10 +199,6 @@ class Agent(Function):
         self._activity = AgentStates.READY
         self._activity_since = 0.0
         self._parts: Parts | None = None
-
-    def _identity(self) -> dict[str, Any]:
-        known = {"user_id": self.user_id, "session_id": self.session_id}
-        return {key: value for key, value in known.items() if value is not None}
 
     async def started(self) -> None:
         """Start the parts."""

@@ -130,6 +130,11 @@ class Function(Actor):
         """What it is called in the log."""
         return self.display_name or type(self).__name__
 
+    def _identity(self) -> dict[str, str]:
+        """Return the options that its parts are given, so that their traces belong to the same user and session."""
+        known = {"user_id": self.user_id, "session_id": self.session_id}
+        return {key: value for key, value in known.items() if value is not None}
+
     # --- what subclasses define --------------------------------------------------------------------
 
     async def run(self, **arguments: Any) -> Any:

@@ -17,7 +17,7 @@ class Family:
     Attributes:
         children: by `Cell.name`, in start order.
         has_numbered_names: a child was given a name that could be one of the made ones.
-        supervision: made when a child fails, or the next one starts.
+        supervision: made when a child first ends by itself, or somebody looks.
     """
 
     __slots__ = ("children", "has_numbered_names", "supervision")

@@ -20,13 +20,13 @@ from tinyllm_actors.kernel.events import ChildFailed, ChildRestarted, Escalated
 from tinyllm_actors.kernel.lifecycle import Event, ExitKind, ExitReason, Lifecycle
 from tinyllm_actors.kernel.restart import Directive, Restart, RestartWindow, Strategy, affected, unwrap
 from tinyllm_actors.kernel.restart_job import RestartJob, leave
-from tinyllm_actors.kernel.spec import DynamicSupervisor, Supervisor
+from tinyllm_actors.kernel.spec import Supervisor
 
 if TYPE_CHECKING:
     from tinyllm_actors.kernel.cell import Cell
     from tinyllm_actors.kernel.system import ActorSystem
 
-__all__ = ["Caretaker", "Supervision"]
+__all__ = ["Caretaker", "Supervision", "supervisor_of"]
 
 _ENDED: Final = frozenset({Lifecycle.STOPPING, Lifecycle.STOPPED})
 _DEFAULT: Final = Supervisor()
@@ -47,6 +47,11 @@ _TRANSIENT: Final = Restart.TRANSIENT
 _ONE_FOR_ONE: Final = Strategy.ONE_FOR_ONE
 
 
+def supervisor_of(cell: Cell) -> Supervisor:
+    """Return how an actor wants its children supervised."""
+    return getattr(cell.actor, "supervision", None) or _DEFAULT
+
+
 class Caretaker:
     """Carries out what ends an incarnation or an actor."""
 
@@ -57,8 +62,7 @@ class Caretaker:
         """Return how `cell` supervises its children."""
         family = cell.as_parent
         if family.supervision is None:
-            config = getattr(cell.actor, "supervision", None) or _DEFAULT
-            family.supervision = Supervision(self._system, cell, config)
+            family.supervision = Supervision(self._system, cell, supervisor_of(cell))
         return family.supervision
 
     def report(self, cell: Cell, error: BaseException) -> None:
@@ -154,11 +158,12 @@ async def _end(cell: Cell, reason: ExitReason, patience: float | None) -> None:
 
 
 class Supervision:
-    """What one supervisor knows of its children's failures, and what it does about the next."""
+    """What one supervisor knows of its children's failures, and what it does about the next. Made at the first."""
+
+    __slots__ = ("_cell", "_system", "complete", "config", "streaks", "window", "windows")
 
     def __init__(self, system: ActorSystem, cell: Cell, config: Supervisor) -> None:
         self.config = config
-        self.max_children = config.max_children if isinstance(config, DynamicSupervisor) else None
         self.window = RestartWindow(max_restarts=config.max_restarts, period=config.period)
         self._system = system
         self._cell = cell

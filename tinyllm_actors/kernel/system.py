@@ -30,7 +30,7 @@ from tinyllm_actors.kernel.restart import Backoff
 from tinyllm_actors.kernel.scheduler import Scheduler
 from tinyllm_actors.kernel.slots import current_backend
 from tinyllm_actors.kernel.spec import DEFAULT_OPTIONS, ChildSpec, DynamicSupervisor, Supervisor, check_name
-from tinyllm_actors.kernel.supervision import Caretaker
+from tinyllm_actors.kernel.supervision import Caretaker, supervisor_of
 from tinyllm_actors.kernel.timers import Timers
 
 if TYPE_CHECKING:
@@ -206,7 +206,9 @@ class ActorSystem:
             key = next(self._numbers)
             while family.has_numbered_names and f"{spec.label}-{key}" in children:
                 key = next(self._numbers)
-        limit = (family.supervision or self.care.supervision(parent)).max_children
+        supervision = family.supervision
+        config = supervisor_of(parent) if supervision is None else supervision.config
+        limit = config.max_children if isinstance(config, DynamicSupervisor) else None
         if limit is not None and len(children) >= limit:
             raise ChildLimitExceeded(parent.path, limit)
         children[key] = cell = Cell(self, parent, key, spec)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from hashlib import blake2b
+from sys import intern
 from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
@@ -213,5 +214,6 @@ def _whole_calls(
                 partial=text,
                 model=model,
             )
-        calls.append(ToolCall(unique_call_id(piece.id, answer_id, slot, taken), FunctionCall(name, arguments)))
+        # A conversation names few tools, each of them often: one string for all.
+        calls.append(ToolCall(unique_call_id(piece.id, answer_id, slot, taken), FunctionCall(intern(name), arguments)))
     return calls

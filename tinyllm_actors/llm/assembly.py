@@ -20,6 +20,7 @@ calls. What is not tolerated: an answer that may be cut short. It never becomes 
 
 from __future__ import annotations
 
+from sys import intern
 from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
@@ -211,7 +212,7 @@ class ChunkAssembler:
             arguments = whole_arguments(call.arguments)
             if arguments is None or not call.name:
                 self._interrupt(describe_broken_call(call.name, reason), retryable=finish_reason_of(reason) != "length")
-            calls.append(ToolCall(call.id, FunctionCall(call.name, arguments)))
+            calls.append(ToolCall(call.id, FunctionCall(intern(call.name), arguments)))
         extra = {**self._extra, "logprobs": {"content": self._logprobs}} if self._logprobs else self._extra
         return Completed(
             Completion(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tinyllm_actors.errors import ActorError, ConfigurationError, ModelError, StartFailed
 from tinyllm_actors.function import Call, Function
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from tinyllm_actors.llm.watch import Watch
 
 __all__ = ["LLM"]
+
+_BACKOFF: Final = Backoff(0.5, 30.0, jitter=0.25)
 
 
 class LLM(Function):
@@ -121,7 +123,7 @@ class LLM(Function):
         self._patience = Patience(
             idle_timeout=idle_timeout,
             max_retries=max_retries,
-            backoff=backoff or Backoff(0.5, 30.0, jitter=0.25),
+            backoff=backoff or _BACKOFF,
             fallback_on=fallback_on,
             fallback_after=fallback_after,
         )

@@ -81,7 +81,9 @@ class Toolkit:
             user_id: on whose behalf they run; tools find it in their `ToolContext`.
             session_id: as part of what, likewise.
         """
-        return ToolkitFunction.spec(self, user_id=user_id, session_id=session_id).named(self.name)
+        known = {"user_id": user_id, "session_id": session_id}
+        given = {key: value for key, value in known.items() if value is not None}  # most agents have neither
+        return ToolkitFunction.spec(self, **given).named(self.name)
 
     def approvals(self, calls: Iterable[ToolRequest], *, expires_at: float | None = None) -> list[ApprovalRequest]:
         """Return a question for each of these calls that a person has to decide on, in their order.
@@ -191,7 +193,7 @@ class ToolkitFunction(Function):
                 await ref.stop()
 
     async def _spawn(self, tool: Tool[..., Any], name: str | None) -> FunctionRef:
-        spec = ToolFunction.spec(tool, user_id=self.user_id, session_id=self.session_id)
+        spec = ToolFunction.spec(tool, **self._identity())
         return await self.context.spawn(spec, name=name or f"{tool.name}~{next(self._extra)}")
 
     async def run(  # pyright: ignore[reportIncompatibleMethodOverride]
