@@ -15,7 +15,7 @@ from tinyllm_actors.integrations.litellm import LiteLLMModel, from_name, loading
 from tinyllm_actors.integrations.litellm.failures import failure_of
 from tinyllm_actors.integrations.litellm.names import capabilities_of, check_credential, provider_of
 from tinyllm_actors.integrations.litellm.request import call_arguments
-from tinyllm_actors.integrations.litellm.streams import is_stream, reason_of
+from tinyllm_actors.integrations.litellm.streams import Reasons, is_stream
 from tinyllm_actors.integrations.litellm.usage import Prices, usage_of_reports
 from tinyllm_actors.llm.assembly import ChunkAssembler
 from tinyllm_actors.llm.messages import AssistantMessage, ImagePart, TextPart, UserMessage
@@ -410,12 +410,12 @@ def test_an_endless_chain_of_causes_ends() -> None:
 def test_the_reason_to_end_is_the_providers() -> None:
     """What litellm makes up does not count, but for answers that come from litellm itself."""
     stream = SimpleNamespace(received_finish_reason=None, intermittent_finish_reason=None)
-    assert reason_of(stream, mocked=False) is None
-    assert reason_of(stream, mocked=True) == "stop"
+    assert Reasons(stream, mocked=False).given() is None
+    assert Reasons(stream, mocked=True).given() == "stop"
     stream.custom_llm_provider = "cached_response"
-    assert reason_of(stream, mocked=False) == "stop"
+    assert Reasons(stream, mocked=False).given() == "stop"
     stream.intermittent_finish_reason = "length"
-    assert reason_of(stream, mocked=True) == "length"
+    assert Reasons(stream, mocked=True).given() == "length"
 
 
 @pytest.mark.parametrize(

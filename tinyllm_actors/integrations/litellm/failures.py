@@ -82,7 +82,7 @@ def failure_of(
         scrub: takes the secrets that are known out of a text.
         answer: what had come of a streamed answer; None if the provider had not agreed to stream.
     """
-    failure = error if isinstance(error, TinyLLMError) else _classify(error, model, streaming=answer is not None)
+    failure = error if isinstance(error, TinyLLMError) else _classify(error, model, answer)
     failure.args = tuple(_KEY_LIKE.sub("***", scrub(str(argument))) for argument in failure.args)
     if isinstance(failure, ModelError):
         failure.model = model
@@ -92,12 +92,16 @@ def failure_of(
     return failure
 
 
-def _classify(error: BaseException, model: str, *, streaming: bool) -> TinyLLMError:
+def _classify(error: BaseException, model: str, answer: ChunkAssembler | None) -> TinyLLMError:
     inner = getattr(error, "original_exception", None)
     if isinstance(inner, Exception):  # what breaks a stream comes wrapped
         error = inner
     failure = _judge(error, model)
-    if streaming and isinstance(failure, ModelError) and failure.retryable and not isinstance(failure, ModelTimeout):
+    if answer is None or not isinstance(failure, ModelError) or isinstance(failure, ModelTimeout):
+        return failure
+    # Of what Ollama says in the middle of an answer, litellm makes a request that was rejected.
+    broken = answer.started and "unexpected response from" in str(error).lower()
+    if failure.retryable or broken:
         words = excerpt(_complaint_of(error).message or type(error).__name__)
         return StreamInterrupted(f"{model}: the answer broke off: {words}", status=failure.status)
     return failure

@@ -16,7 +16,7 @@ from tinyllm_actors.integrations.litellm.loading import observed
 from tinyllm_actors.integrations.litellm.names import capabilities_of
 from tinyllm_actors.integrations.litellm.request import call_arguments, check_options
 from tinyllm_actors.integrations.litellm.session import Session
-from tinyllm_actors.integrations.litellm.streams import is_stream, read_farewell, reason_of, reports_of
+from tinyllm_actors.integrations.litellm.streams import Reasons, is_stream, read_farewell, reports_of
 from tinyllm_actors.integrations.litellm.usage import Prices
 from tinyllm_actors.integrations.openai_compatible.events import events_of
 from tinyllm_actors.llm.answer import DEFAULT_LIMITS, completion_from_wire
@@ -195,19 +195,20 @@ class LiteLLMModel(ChatModel):
             mocked: there is no provider.
         """
         to_the_end = observed(self._session.litellm)  # behind the last chunk litellm works for its callbacks only
+        reasons = Reasons(answer, mocked=mocked)
         reason: str | None = None
         while True:
             try:
                 chunk = await self._session.patiently(anext(answer, None))
             except Exception:
-                reason = reason_of(answer, mocked=mocked)
+                reason = reasons.given()
                 if reason is None:
                     raise
                 break  # the answer is whole; what broke off is the farewell
             if chunk is None:
                 break
             last = getattr(answer, "sent_last_chunk", False) is True
-            if last and reason_of(answer, mocked=mocked) is None:
+            if last and reasons.given() is None:
                 break
             yield chunk.model_dump()
             if last and not to_the_end:
