@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -143,12 +143,19 @@ def _instant() -> Any:
 
 
 @asynccontextmanager
-async def our_agent(*, litellm: bool = False, instant: bool = False) -> AsyncGenerator[Subject]:
-    """Start a system: an agent for each conversation, its model, memory, toolkit and tool as actors of their own."""
+async def our_agent(*, litellm: bool = False, instant: bool = False, short: bool = False) -> AsyncGenerator[Subject]:
+    """Start a system: an agent for each conversation, its model, memory, toolkit and tool as actors of their own.
+
+    Args:
+        litellm: its model is litellm's.
+        instant: its model answers at once, without a network.
+        short: with `short_pauses()`.
+    """
     from pydantic import BaseModel
 
     from tinyllm_actors import ActorSystem, Agent, BufferMemory
     from tinyllm_actors.agent import RunFinished, TextDelta
+    from tinyllm_actors.kernel import short_pauses
 
     class Output(BaseModel):
         response: dict[str, Any]
@@ -189,8 +196,9 @@ async def our_agent(*, litellm: bool = False, instant: bool = False) -> AsyncGen
                 )
             return OurAgent(await system.spawn(specs[base, forgetful]))
 
-    async with ActorSystem("bench") as system:
-        yield Agents()
+    with short_pauses() if short else nullcontext():
+        async with ActorSystem("bench") as system:
+            yield Agents()
 
 
 @asynccontextmanager

@@ -122,6 +122,7 @@ def subjects() -> dict[str, Callable[[], AbstractAsyncContextManager[Subject]]]:
         "floor": aiohttp_by_hand,
         "tinyllm": our_agent,
         "tinyllm without a network": partial(our_agent, instant=True),
+        "tinyllm with short pauses": partial(our_agent, short=True),
         "adapter": our_adapter,
         "tinyllm on litellm": partial(our_agent, litellm=True),
         "litellm adapter": partial(our_adapter, litellm=True),

@@ -247,5 +247,5 @@ def _request(request: ChatRequest | None, content: str | list[ContentPart] | Non
     raise TypeError("call an LLM with either request=ChatRequest(…) or content='…'")
 
 
-async def _complete(model: ChatModel, request: ChatRequest, watch: Watch) -> Completion:
-    return await model.complete(request)
+def _complete(model: ChatModel, request: ChatRequest, watch: Watch) -> Awaitable[Completion]:
+    return model.complete(request)
