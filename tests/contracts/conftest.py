@@ -10,12 +10,13 @@ import pytest
 from tinyllm_actors.conversation import ConversationStore, MemoryStore
 from tinyllm_actors.integrations._asyncio_bridge import open_bridge
 from tinyllm_actors.integrations.sqlite import SQLiteStore, SQLiteVectorStore
-from tinyllm_actors.retrieval import MemoryVectorStore
+from tinyllm_actors.retrieval import Hnsw, MemoryVectorStore
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from tinyllm_actors.retrieval import VectorStore
+    from tinyllm_actors.retrieval import Row, VectorStore
 
 
 class Place(Protocol):
@@ -163,6 +164,26 @@ class VectorsInFile:
         return SQLiteVectorStore(self._path, indexed=self._indexed)
 
 
+class WithGraph(SQLiteVectorStore):
+    """Builds the approximate index again every third time that rows are written, so that it is mostly out of date."""
+
+    _writes = 0
+
+    async def upsert(self, collection: str, rows: Iterable[Row]) -> int:
+        size = await super().upsert(collection, rows)
+        if self._writes % 3 == 0:
+            await self.build_index(collection, Hnsw())
+        self._writes += 1
+        return size
+
+
+class VectorsInGraph(VectorsInFile):
+    """A SQLite file with approximate indexes."""
+
+    def store(self) -> SQLiteVectorStore:
+        return WithGraph(self._path)
+
+
 class VectorsInServer:
     """A PostgreSQL database."""
 
@@ -180,13 +201,15 @@ class VectorsInServer:
                 await store.drop(collection.name)
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite-indexed", "postgres"])
+@pytest.fixture(params=["memory", "sqlite", "sqlite-indexed", "sqlite-hnsw", "postgres"])
 async def vectors(request: pytest.FixtureRequest, tmp_path: Path) -> VectorPlace:
     """Return an empty place for vectors of each kind."""
     if request.param == "memory":
         return VectorsInMemory()
     if request.param == "sqlite":
         return VectorsInFile(tmp_path / "vectors.db")
+    if request.param == "sqlite-hnsw":
+        return VectorsInGraph(tmp_path / "vectors.db")
     if request.param == "sqlite-indexed":
         return VectorsInFile(tmp_path / "vectors.db", "v", "n", "lang", "tags", "in", 'v"w', "v'w", "v\nw", "$", "ü")
     server = VectorsInServer(request.getfixturevalue("postgres_uri"))

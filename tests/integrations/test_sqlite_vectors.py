@@ -141,7 +141,11 @@ async def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path)
         await store.upsert("c", [Row(f"{n}", [1.0], {"n": n}) for n in range(3)])
     database = sqlite3.connect(path)
     database.executescript(
-        "ALTER TABLE tinyllm_actors_vector_collections DROP COLUMN indexed; DROP TABLE tinyllm_actors_vector_keys_1;"
+        "".join(
+            f"ALTER TABLE tinyllm_actors_vector_collections DROP COLUMN {name};"
+            for name in ("indexed", "covered", "built", "checksum")
+        )
+        + "DROP TABLE tinyllm_actors_vector_keys_1;"
         "DELETE FROM tinyllm_actors_vector_schema WHERE version > 1;"
     )
     database.close()
@@ -206,6 +210,13 @@ def test_urls_say_where_and_how(tmp_path: Path) -> None:
             from_url(url)
     with pytest.raises(ConfigurationError, match="no option"):
         from_url("sqlite:///v.db?synchronous=full")
-    for query in ("busy_timeout=x", "busy_timeout=-1", "cache_bytes=-1", "cache_bytes=1.5", "indexed=%00"):
+    for query in (
+        "busy_timeout=x",
+        "busy_timeout=-1",
+        "cache_bytes=-1",
+        "cache_bytes=1.5",
+        "indexed=%00",
+        "ef_search=0",
+    ):
         with pytest.raises(ConfigurationError):
             from_url(f"sqlite:///v.db?{query}")

@@ -14,7 +14,10 @@ words (`search_text`) and by metadata (`field("year") >= 2020`). `vector_store_f
 - What no database can keep is refused by name, as an `InputRejected`, before anything is sent.
 
 Which one: SQLite until a collection has some hundred thousand rows or a second machine, then PostgreSQL. Fill a large
-collection there first, and then `build_index`: an index makes each insert several times slower.
+collection first, and then `build_index`: in PostgreSQL an index makes each insert several times slower, and in SQLite
+it is of the rows that there are. Ten of 100,000 rows of 384 dimensions in a SQLite file, on two busy cores: 17 ms
+compared with all (7 ms of CPU), 0.9 ms with `Hnsw` (recall 1.0; built in 110 s), 2.6 ms of the 1 % that a filter on an
+indexed key keeps, 116 ms of those without the index.
 
 Which search, measured on 503 questions about building in Sweden, each with one right answer among 503 (package
 `zaragoza-construction-faq`, in English), with vectors of the model `"local"`, by
@@ -44,6 +47,7 @@ from tinyllm_actors.retrieval.document import AnyDocument, DictionaryDocument, D
 from tinyllm_actors.retrieval.document_store import DocumentStore, FittedDocuments
 from tinyllm_actors.retrieval.filters import AllOf, AnyOf, Compare, Contains, Field, Filter, NotFilter, field, matches
 from tinyllm_actors.retrieval.fusion import normalised, reciprocal_rank_fusion
+from tinyllm_actors.retrieval.hnsw import Hnsw
 from tinyllm_actors.retrieval.hybrid import hybrid_search
 from tinyllm_actors.retrieval.ingest import (
     ChunkIndex,
@@ -86,6 +90,7 @@ __all__ = [
     "FittedDocuments",
     "FoundFile",
     "Hit",
+    "Hnsw",
     "ImageDocument",
     "Ingest",
     "IngestLedger",

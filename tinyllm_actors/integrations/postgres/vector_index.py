@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from tinyllm_actors.errors import ConfigurationError
 from tinyllm_actors.integrations.postgres.vector_schema import OPERATORS
+from tinyllm_actors.retrieval import Hnsw
 
 if TYPE_CHECKING:
     from tinyllm_actors.integrations.postgres.connection import Connection
@@ -15,32 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["BUILD_TIMEOUT", "Hnsw", "IvfFlat", "build", "statement"]
 
 BUILD_TIMEOUT: Final = 6 * 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Hnsw:
-    """A graph of neighbours: fast and near exact to search, slow to build, and kept up to date by each insert.
-
-    ```python
-    >>> Hnsw().m
-    16
-
-    ```
-
-    Args:
-        m: neighbours of each row, 2 to 100. If in doubt, 16.
-        ef_construction: candidates while it is built, at least `2 * m`, up to 1000. More is better and slower.
-    """
-
-    m: int = 16
-    ef_construction: int = 64
-
-    def __post_init__(self) -> None:
-        if not (2 <= self.m <= 100 and 2 * self.m <= self.ef_construction <= 1000):
-            raise ConfigurationError(
-                f"need m from 2 to 100 and ef_construction from 2 * m to 1000, got {self.m!r} and"
-                f" {self.ef_construction!r}"
-            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,10 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
+from tinyllm_actors.errors import MissingDependency, StoreError
+from tinyllm_actors.integrations.sqlite.vector_graph import read
 from tinyllm_actors.integrations.sqlite.vector_statements import numbers
 from tinyllm_actors.retrieval.flat_index import FlatIndex
 
@@ -13,6 +17,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from tinyllm_actors.integrations.sqlite.vector_graph import Graph
     from tinyllm_actors.integrations.sqlite.vector_statements import Place
     from tinyllm_actors.retrieval import Filter, Metric
 
@@ -22,12 +27,18 @@ _BLOCK: Final = 4096
 
 
 class _Kept:
-    __slots__ = ("index", "lock", "version")
+    __slots__ = ("built", "graph", "index", "lock", "version")
 
     def __init__(self, dimensions: int) -> None:
         self.index = FlatIndex(dimensions)
         self.version = 0
+        self.graph: Graph | None = None
+        self.built = 0
         self.lock = threading.Lock()
+
+    @property
+    def nbytes(self) -> int:
+        return self.index.nbytes + (0 if self.graph is None else self.graph.nbytes)
 
 
 class VectorCache:
@@ -38,10 +49,12 @@ class VectorCache:
     Args:
         max_bytes: memory for all collections together, roughly. A collection that alone takes more is read from the
             file for each search.
+        candidates: rows that a graph proposes, of which the nearest are taken.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, candidates: int) -> None:
         self._max_bytes = max_bytes
+        self._candidates = candidates
         self._kept: OrderedDict[int, _Kept] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -56,6 +69,8 @@ class VectorCache:
     ) -> list[tuple[int, float]]:
         """Return the numbers and scores of the nearest rows, as the file was when `place` was read."""
         needed = place.size * (place.dimensions * 4 + 13)
+        if place.covered:
+            needed += place.covered * (place.dimensions * 2 + 200)
         if needed > self._max_bytes:
             return _scan(database, place, query, k, metric, filter)
         kept = self._room_for(place, needed)
@@ -65,8 +80,17 @@ class VectorCache:
                 kept.version = place.version
             elif kept.version > place.version:  # this connection sees the file as it was before others went on
                 return _scan(database, place, query, k, metric, filter)
-            among = None if filter is None else numbers(database, place, filter)
-            return kept.index.search(query, k, metric, among)
+            if kept.built != place.built:
+                kept.graph, kept.built = _graph(database, place), place.built
+            if filter is not None:
+                return kept.index.search(query, k, metric, numbers(database, place, filter))
+            if kept.graph is not None and metric == place.metric:
+                proposed = kept.graph.search(query, max(k, self._candidates))
+                newer = range(place.covered + 1, place.last + 1)
+                found = kept.index.search(query, k, metric, [*proposed, *newer])
+                if len(found) == min(k, place.size):  # fewer, if most of what the graph proposed is gone
+                    return found
+            return kept.index.search(query, k, metric)
 
     def _room_for(self, place: Place, needed: int) -> _Kept:
         with self._lock:
@@ -76,7 +100,7 @@ class VectorCache:
             self._kept.move_to_end(place.id)
             room = self._max_bytes - needed
             for id in [*self._kept][-2::-1]:  # the latest first, after this one
-                room -= self._kept[id].index.nbytes
+                room -= self._kept[id].nbytes
                 if room < 0:
                     del self._kept[id]
             return kept
@@ -85,6 +109,21 @@ class VectorCache:
         """Give the memory back."""
         with self._lock:
             self._kept.clear()
+
+
+def _graph(database: sqlite3.Connection, place: Place) -> Graph | None:
+    """Return the graph of a collection, None if there is none or it cannot be used."""
+    if not place.covered:
+        return None
+    try:
+        return read(database, place)
+    except (MissingDependency, StoreError) as error:
+        structlog.get_logger("tinyllm_actors.vectors").warning(
+            "the approximate index is of no use here, each search compares with all rows",
+            collection=place.name,
+            error=str(error),
+        )
+        return None
 
 
 def _follow(database: sqlite3.Connection, place: Place, kept: _Kept) -> None:

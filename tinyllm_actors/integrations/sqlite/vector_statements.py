@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from tinyllm_actors.errors import UnknownCollection
+from tinyllm_actors.integrations.sqlite import vector_graph
 from tinyllm_actors.integrations.sqlite.schema import migrate
 from tinyllm_actors.integrations.sqlite.vector_filters import condition
 from tinyllm_actors.integrations.sqlite.vector_keys import KeyTable
@@ -37,12 +38,14 @@ __all__ = [
     "get",
     "hits",
     "index_keys",
+    "keep_graph",
     "list_all",
     "numbers",
     "place_of",
     "prepare",
     "search_text",
     "upsert",
+    "vectors_after",
 ]
 
 MIGRATIONS: Final = (
@@ -59,6 +62,11 @@ MIGRATIONS: Final = (
     """,
     """
     ALTER TABLE tinyllm_actors_vector_collections ADD COLUMN indexed TEXT NOT NULL DEFAULT '[]'
+    """,
+    """
+    ALTER TABLE tinyllm_actors_vector_collections ADD COLUMN covered INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE tinyllm_actors_vector_collections ADD COLUMN built INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE tinyllm_actors_vector_collections ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0
     """,
 )
 
@@ -78,6 +86,9 @@ class Place:
         size: how many rows it has.
         version: how often it was changed.
         indexed: keys of the metadata that are indexed, as a JSON list.
+        covered: the highest number of a row that its graph may hold; 0 if it has none.
+        built: how often a graph was built or removed.
+        checksum: of the graph.
     """
 
     id: int
@@ -88,6 +99,9 @@ class Place:
     size: int
     version: int
     indexed: str
+    covered: int
+    built: int
+    checksum: int
 
     @property
     def rows(self) -> str:
@@ -105,13 +119,19 @@ class Place:
         return f"tinyllm_actors_vector_words_{self.id:d}"
 
     @property
+    def graph(self) -> str:
+        """The table of its graph, which is there if rows are covered."""
+        return f"tinyllm_actors_vector_graph_{self.id:d}"
+
+    @property
     def keys(self) -> KeyTable:
         """The table of the values of its indexed keys."""
         return KeyTable(f"tinyllm_actors_vector_keys_{self.id:d}", tuple(json.loads(self.indexed)))
 
 
 _PLACE: Final = (
-    "SELECT id, name, dimensions, metric, last, size, version, indexed FROM tinyllm_actors_vector_collections"
+    "SELECT id, name, dimensions, metric, last, size, version, indexed, covered, built, checksum"
+    " FROM tinyllm_actors_vector_collections"
 )
 
 
@@ -139,7 +159,7 @@ def create(database: sqlite3.Connection, name: str, dimensions: int, metric: Met
         "INSERT INTO tinyllm_actors_vector_collections (name, dimensions, metric, indexed) VALUES (?, ?, ?, ?)",
         (name, dimensions, metric, keys),
     ).lastrowid
-    place = Place(cast("int", number), name, dimensions, metric, 0, 0, 0, keys)
+    place = Place(cast("int", number), name, dimensions, metric, 0, 0, 0, keys, 0, 0, 0)
     database.execute(
         f"CREATE TABLE {place.rows} (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, digest TEXT NOT NULL UNIQUE,"
         " metadata TEXT NOT NULL, text TEXT NOT NULL)"
@@ -170,6 +190,7 @@ def drop(database: sqlite3.Connection, name: str) -> bool:
     for table in (place.words, place.rows, place.vectors):
         database.execute(f"DROP TABLE {table}")
     place.keys.drop(database)
+    vector_graph.drop(database, place)
     database.execute("DELETE FROM tinyllm_actors_vector_collections WHERE id = ?", (place.id,))
     return True
 
@@ -250,6 +271,37 @@ def numbers(database: sqlite3.Connection, place: Place, filter: Filter | None) -
     """Return the numbers of the rows for which a filter holds, in order."""
     where, bound = condition(filter, place.keys)
     return [row for (row,) in database.execute(f"SELECT row FROM {place.rows} r WHERE {where} ORDER BY row", bound)]
+
+
+def vectors_after(
+    database: sqlite3.Connection, name: str, store: str, known: Place, row: int, most: int
+) -> list[tuple[int, bytes]]:
+    """Return numbers and vectors of the next rows, of those that there were when the collection was as it is known.
+
+    Raises:
+        UnknownCollection: it was dropped since.
+    """
+    return database.execute(
+        f"SELECT row, vector FROM {_same(database, name, store, known).vectors}"
+        " WHERE row > ? AND row <= ? ORDER BY row LIMIT ?",
+        (row, known.last, most),
+    ).fetchall()
+
+
+def keep_graph(database: sqlite3.Connection, name: str, store: str, known: Place, data: bytes | None) -> None:
+    """Keep the graph that was built of a collection as it was then.
+
+    Raises:
+        UnknownCollection: it was dropped since.
+    """
+    vector_graph.keep(database, _same(database, name, store, known), known.last, data)
+
+
+def _same(database: sqlite3.Connection, name: str, store: str, known: Place) -> Place:
+    place = place_of(database, name, store)
+    if place.id != known.id:
+        raise UnknownCollection(name, store)
+    return place
 
 
 def delete(
