@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Function"]
 
 _NONE = (None, None, None)  # shared: an agent has five Functions, most of which validate nothing
+_MACHINE = FUNCTION.name
 _EDGES = FUNCTION.edges  # looked up without a call, several times in a call of a Function
 _PLAIN_END = (Step.VALIDATE, Step.PROCESS, Step.VALIDATE, Step.COMPLETE)
 _ENDED_PLAINLY = {state: FUNCTION.walk(state, _PLAIN_END) for state in (States.RUNNING, States.OUTPUT_VALIDATION)}
@@ -298,7 +299,8 @@ class Function(Actor):
     def _publish(self, source: States, step: str, target: States) -> None:
         cell = self.kernel_cell
         system = cell.system
-        if system.events_stream.transitions:
+        events = system.events_stream
+        if events.transitions:
             now = system.now()
             entered, self._entered_at = self._entered_at, now
             # What `self.context.message_id` and `cell.path` say, at a third of the cost: half of a line of the log.
@@ -308,9 +310,7 @@ class Function(Actor):
             if path is None:
                 path = self._actor_path = cell.path
             elapsed = now - entered if entered else 0.0
-            system.events_stream.publish(
-                Transition(path, self.name, FUNCTION.name, source, step, target, message_id, elapsed)
-            )
+            events.publish(Transition(path, self.name, _MACHINE, source, step, target, message_id, elapsed))
 
 
 class CallFailed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from queue import Empty, SimpleQueue
+from collections import deque
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -70,29 +70,39 @@ class Courier(Generic[T]):
         self._after = after
         self._max_waiting = max_waiting
         self._linger = linger
-        self._queue: SimpleQueue[T | None] = SimpleQueue()  # None wakes the thread, to end
-        self._ending = threading.Event()
+        self._things: deque[T] = deque()
+        self._asleep = False  # the thread waits for `_wake`
+        self._wake = threading.Event()
+        self._hurried = threading.Event()
+        self._ending = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     @property
     def waiting(self) -> int:
         """How many things wait."""
-        return self._queue.qsize()
+        return len(self._things)
 
     def put(self, thing: T) -> bool:
         """Hand something over; False if there was no room, or the courier has been told to finish."""
-        if self._queue.qsize() >= self._max_waiting or self._ending.is_set():
+        if self._ending or len(self._things) >= self._max_waiting:
             self.dropped += 1
             return False
-        self._queue.put(thing)
+        self._things.append(thing)
+        if self._asleep:  # after the `append`, as the thread looks in the other order
+            self._asleep = False
+            self._wake.set()
         return True
+
+    def hurry(self) -> None:
+        """Carry what waits now: do not wait for more."""
+        self._hurried.set()
 
     def finish(self) -> None:
         """Take no more, carry what waits, then end. Returns at once; `done` is set at the end."""
-        if not self._ending.is_set():
-            self._ending.set()
-            self._queue.put(None)
+        self._ending = True
+        self._hurried.set()
+        self._wake.set()
 
     def close(self, timeout: float) -> bool:
         """Finish, and block until it has or `timeout` seconds have passed. Returns whether everything was carried."""
@@ -103,31 +113,28 @@ class Courier(Generic[T]):
 
     def _run(self) -> None:
         self._guarded(self._before)
-        while True:
-            first = self._queue.get()
-            if first is not None:
-                if not self._ending.is_set():
-                    self._ending.wait(self._linger)
-                self._carry(first)
-            if self._ending.is_set() and self._queue.empty():
-                break
+        while self._things or not self._ending:
+            self._asleep = True
+            if not self._things and not self._ending:
+                self._wake.wait()
+            self._asleep = False
+            self._wake.clear()
+            if not self._ending:
+                self._hurried.wait(self._linger)
+                self._hurried.clear()
+            self._carry(len(self._things))
         self._guarded(self._after)
         self.done.set()
 
-    def _carry(self, first: T) -> None:
-        batch = [first]
-        while len(batch) < MAX_BATCH:
+    def _carry(self, count: int) -> None:
+        """Deliver so many things; what comes meanwhile waits for its own time."""
+        while count > 0:
+            batch = [self._things.popleft() for _ in range(min(count, MAX_BATCH))]
+            count -= len(batch)
             try:
-                thing = self._queue.get_nowait()
-            except Empty:
-                break
-            if thing is None:
-                break
-            batch.append(thing)
-        try:
-            self._deliver(batch)
-        except Exception as error:
-            self._failed(error)
+                self._deliver(batch)
+            except Exception as error:
+                self._failed(error)
 
     def _guarded(self, function: Callable[[], None] | None) -> None:
         if function is None:

@@ -5,28 +5,27 @@ from __future__ import annotations
 import atexit
 import sys
 import time
-from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tinyllm_actors.kernel.courier import Courier
 from tinyllm_actors.kernel.plain import to_plain
 from tinyllm_actors.kernel.transition_filter import set_filter
+from tinyllm_actors.kernel.transition_lines import TransitionLines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, MutableMapping, Sequence
-    from contextvars import Context
+    from collections.abc import Callable, Iterable, MutableMapping, Sequence
     from typing import BinaryIO
 
     from tinyllm_actors.kernel.events import Transition
 
 __all__ = ["JsonLog", "configure_json_log"]
 
-BOUND: Final = "structlog_"
-"""What structlog puts before the names of the context variables that it binds."""
-
 MAX_WAITING: Final = 100_000
 """Lines that may wait for the disk."""
+
+LINGER: Final = 0.02
+"""Seconds for which a line waits for others. A warning does not; nor does the end of the process."""
 
 
 class JsonLog:
@@ -50,60 +49,54 @@ class JsonLog:
         self._encode = msgspec.json.Encoder().encode
         self._file = file
         self._owned = owned
-        self._courier: Courier[bytes | tuple[Transition, Context, float]] = Courier(
-            self._write, name="json log", max_waiting=max_waiting, linger=0.02, after=self._end
+        self._courier: Courier[str] = Courier(
+            self._write, name="json log", max_waiting=max_waiting, linger=LINGER, after=self._end
         )
+        self._lines = TransitionLines(self._encode)
         atexit.register(self.close)
 
-    def line(self, line: bytes) -> None:
+    def line(self, line: str) -> None:
         """Take a line, with its end."""
         self._courier.put(line)
+
+    def urgent_line(self, line: str) -> None:
+        """Take a line that shall be in the file at once, with those before it."""
+        self._courier.put(line)
+        self._courier.hurry()
 
     @property
     def dropped(self) -> int:
         """Lines that found no room, because the file takes them too slowly."""
         return self._courier.dropped
 
-    def event(self, sink: Any, method: str, event: MutableMapping[str, Any]) -> bytes:
+    def event(self, sink: Any, method: str, event: MutableMapping[str, Any]) -> str:
         """Make a line of an event; structlog's last processor."""
         if event.get("logger") is None:
             event["logger"] = sink.name
         event["level"] = method
         event["timestamp"] = time.time()
-        return self._encode(to_plain(event)) + b"\n"
+        return f"{self._encode(to_plain(event)).decode()}\n"
 
-    def transition(self, event: Transition) -> None:
-        """Take a transition. The thread makes the line: an actor pays for a place in the queue."""
-        self._courier.put((event, copy_context(), time.time()))
+    def on_transition(
+        self, details: bool, wanted: Callable[[str, str, str], bool] | None
+    ) -> Callable[[Transition], None]:
+        """Return what takes transitions, past structlog: its part of a line costs more than the step it tells of.
 
-    def _write(self, lines: Sequence[bytes | tuple[Transition, Context, float]]) -> None:
-        self._file.write(b"".join(line if type(line) is bytes else self._transition_line(*line) for line in lines))  # pyright: ignore[reportArgumentType]
+        Args:
+            details: take those of the actor lifecycle too.
+            wanted: what decides on the others, by path, name and state; None for all of them.
+        """
+        put, line, now = self._courier.put, self._lines.line, time.time_ns
+
+        def take(event: Transition) -> None:
+            if (details or event[2] != "lifecycle") and (wanted is None or wanted(event[0], event[1], event[5])):
+                put(line(event, now()))
+
+        return take
+
+    def _write(self, lines: Sequence[str]) -> None:
+        self._file.write("".join(lines).encode())
         self._file.flush()
-
-    def _transition_line(self, event: Transition, context: Context, timestamp: float) -> bytes:
-        path, name, machine, source, trigger, target, message_id, elapsed = event
-        lifecycle = machine == "lifecycle"
-        line: dict[str, Any] = {
-            "event": f"[{name}] transition to: {target}",
-            "level": "debug" if lifecycle else "info",
-            "logger": "tinyllm_actors.kernel" if lifecycle else f"tinyllm_actors.{machine}",
-            "timestamp": timestamp,
-            "actor": path,
-            "machine": machine,
-            "source": source,
-            "trigger": trigger,
-            "target": target,
-            "message_id": message_id,
-            "elapsed": round(elapsed, 6),
-        }
-        bound = {
-            variable.name[len(BOUND) :]: value
-            for variable, value in context.items()
-            if variable.name.startswith(BOUND) and value is not Ellipsis
-        }
-        if bound:
-            line |= to_plain(bound)
-        return self._encode(line) + b"\n"
 
     def _end(self) -> None:
         if self._owned:
@@ -128,6 +121,9 @@ def configure_json_log(
     A line has `event`, `level`, `logger`, `timestamp` (seconds since the epoch) and the fields of the event, those of a
     transition being `actor`, `machine`, `source`, `trigger`, `target`, `message_id` and `elapsed`; and `trace_id` and
     `trace_url` where a call is traced. Secrets are masked.
+
+    Lines are written together, by a thread: within 0.02 s as a rule, with a warning at once, and when the log is closed
+    or the process ends. A process that is killed loses what waits.
 
     ```python
     >>> import io, json, structlog
@@ -177,4 +173,5 @@ class _Sink:
 
     def __init__(self, log: JsonLog, name: str) -> None:
         self.name = name
-        self.debug = self.info = self.msg = self.warning = self.error = self.critical = self.exception = log.line
+        self.debug = self.info = self.msg = log.line
+        self.warning = self.error = self.critical = self.exception = log.urgent_line

@@ -58,14 +58,8 @@ def _transition_line(sink: Any, chosen: TransitionFilter | None) -> Callable[[Tr
 
     wanted = None if chosen is None else chosen.gate(tell)
     log = getattr(structlog.get_config()["processors"][-1], "__self__", None)
-    if isinstance(log, JsonLog):  # past structlog, whose part of a line costs more than the step that it tells of
-        take = log.transition
-
-        def on_transition_fast(event: Transition) -> None:
-            if (details or event[2] != "lifecycle") and (wanted is None or wanted(event[0], event[1], event[5])):
-                take(event)
-
-        return on_transition_fast
+    if isinstance(log, JsonLog):
+        return log.on_transition(details, wanted)
 
     loggers = {"lifecycle": KERNEL_LOGGER}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -98,7 +98,7 @@ def test_a_call_and_its_results_stay_together() -> None:
 
 def test_an_answer_may_have_what_is_left() -> None:
     """Of the context, of the model's limit and of the expected ratio the least; nothing known is no limit."""
-    sizes = {"prompt": 100, "context_window": 1000, "max_output": 500, "expected_io_ratio": 2.0}
+    sizes: dict[str, Any] = {"prompt": 100, "context_window": 1000, "max_output": 500, "expected_io_ratio": 2.0}
     assert answer_tokens("max", **sizes) == 500
     assert answer_tokens("expected_ratio", **sizes) == 200
     assert answer_tokens("max", **{**sizes, "context_window": None}) is None
@@ -159,7 +159,7 @@ async def test_vectors_come_in_any_form() -> None:
         (7, "answered with int, not with vectors"),
         ([[1.0]], "1 vectors for 2 texts"),
         ([[1.0], [1.0, 2.0]], "different lengths"),
-        ([[], []], "different lengths"),
+        (cast("list[Any]", [[], []]), "different lengths"),
         ([[float("nan")], [1.0]], "with no numbers"),
     ],
 )

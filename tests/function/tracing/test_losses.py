@@ -96,7 +96,7 @@ async def test_nothing_of_a_decorated_function_is_kept_where_that_is_not_wished(
         yield word
 
     class Worker(Function):
-        async def run(self) -> Any:
+        async def run(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
             with observe("block") as block:
                 assert block is not None
                 block.output = "said"

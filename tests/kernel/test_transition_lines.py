@@ -1,0 +1,184 @@
+"""A transition as a line: the same as the encoder makes of its fields, whatever is kept from lines before."""
+
+from __future__ import annotations
+
+import enum
+import io
+import json
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinyllm_actors.kernel import Transition, configure_json_log, json_log, transition_lines
+from tinyllm_actors.kernel.transition_lines import TransitionLines
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+encode = msgspec.json.Encoder().encode
+
+
+class Light(enum.StrEnum):
+    RED = "red"
+    GREEN = "green"
+
+
+def new_lines() -> TransitionLines:
+    """Return some that have made no line yet."""
+    return TransitionLines(encode)
+
+
+def move(**changes: Any) -> Transition:
+    """Return a transition."""
+    return Transition("shop/lamp", "Lamp", "lamp", Light.RED, "switch", Light.GREEN, 7, 0.25)._replace(**changes)
+
+
+@contextmanager
+def bound(**values: Any) -> Generator[None]:
+    """Bind values as whoever logs does."""
+    structlog.contextvars.bind_contextvars(**values)
+    try:
+        yield
+    finally:
+        structlog.contextvars.unbind_contextvars(*values)
+
+
+# Surrogates have no place in UTF-8, and so in no name.
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Transition,
+            texts,
+            texts,
+            texts | st.just("lifecycle"),
+            texts | st.sampled_from(Light),
+            texts,
+            texts | st.sampled_from(Light),
+            st.integers(0, 2**60),
+            st.floats(0, 1e6),
+        ),
+        max_size=10,
+    ),
+    st.integers(0, 2**62),
+)
+def test_a_line_says_what_the_transition_does(moves: list[Transition], nanoseconds: int) -> None:
+    """Field by field, to the microsecond, with names and states of any text, one line each."""
+    lines = new_lines()
+    for event in moves:
+        line = lines.line(event, nanoseconds)
+        assert line.index("\n") == len(line) - 1
+        found = json.loads(line)
+        lifecycle = event.machine == "lifecycle"
+        assert found.pop("timestamp") == pytest.approx(nanoseconds / 1e9, abs=1.1e-6, rel=1e-15)
+        assert found.pop("elapsed") == pytest.approx(event.elapsed, abs=0.6e-6)
+        assert found == {
+            "event": f"[{event.name}] transition to: {event.target}",
+            "level": "debug" if lifecycle else "info",
+            "logger": "tinyllm_actors.kernel" if lifecycle else f"tinyllm_actors.{event.machine}",
+            "actor": event.path,
+            "machine": event.machine,
+            "source": event.source,
+            "trigger": event.event,
+            "target": event.target,
+            "message_id": event.message_id,
+        }
+
+
+def test_time_and_its_parts_are_written_out() -> None:
+    """Zeros included, across seconds forwards and backwards, and for long stays in a state."""
+    lines = new_lines()
+    for nanoseconds, text in ((5_000_001_999, "5.000001"), (6_100_000_000, "6.100000"), (5_999_999_999, "5.999999")):
+        assert f'"timestamp":{text},' in lines.line(move(), nanoseconds)
+    for elapsed, text in ((0.0, "0.000000"), (3e-6, "0.000003"), (0.99999999, "1.000000"), (61.5, "61.500000")):
+        assert f'"elapsed":{text}}}' in lines.line(move(elapsed=elapsed), 0)
+
+
+def test_what_is_bound_is_in_the_line() -> None:
+    """Texts and other things, masked, new values instead of old ones, and nothing that is no longer bound."""
+    lines = new_lines()
+    for values in ({"user": "ann"}, {"user": "bob"}, {"user": "ann"}, {"n": 1}, {"n": True}, {"user": ["a"]}):
+        with bound(**values):
+            found = json.loads(lines.line(move(), 0))
+        assert {key: found[key] for key in values} == values
+        assert type(next(iter(values.values()))) is type(found[next(iter(values))])
+    with bound(api_key="abc", note="bearer abcdefghijkl"):
+        found = json.loads(lines.line(move(), 0))
+        assert (found["api_key"], found["note"]) == ("***", "bearer ***")
+    assert "user" not in json.loads(lines.line(move(), 0))
+
+
+def test_what_is_bound_by_the_name_of_a_field_takes_its_place() -> None:
+    """As it does in every other line of structlog; the line has each field once."""
+    with bound(level="loud", actor="me", user="ann"):
+        line = new_lines().line(move(), 1_500_000_000)
+    pairs: list[tuple[str, Any]] = json.loads(line, object_pairs_hook=list)
+    found = dict(pairs)
+    assert len(pairs) == len(found)
+    assert (found["level"], found["actor"], found["user"]) == ("loud", "me", "ann")
+    assert (found["timestamp"], found["target"], found["elapsed"]) == (1.5, "green", 0.25)
+
+
+def test_what_is_kept_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service with more actors, moves and users than that writes the same lines."""
+    monkeypatch.setattr(transition_lines, "MAX_KEPT", 3)
+    lines = new_lines()
+    for number in range(10):
+        with bound(user=f"u{number}"):
+            line = lines.line(move(path=f"p{number}", name=f"n{number}"), 0)
+        found = json.loads(line)
+        assert (found["actor"], found["event"], found["user"]) == (
+            f"p{number}",
+            f"[n{number}] transition to: green",
+            f"u{number}",
+        )
+        kept = (lines._paths, lines._moves, lines._bounds)  # pyright: ignore[reportPrivateUsage]
+        assert max(map(len, kept)) <= 3
+
+
+def test_a_warning_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all that was logged before it; other lines wait for company. The logger may be named in the event."""
+    written = threading.Event()
+
+    class Told(io.BytesIO):
+        def flush(self) -> None:
+            written.set()
+
+    monkeypatch.setattr(json_log, "LINGER", 60.0)
+    file = Told()
+    log = configure_json_log(file)
+    structlog.get_logger("shop").info("sold")
+    structlog.get_logger("shop").warning("sold out", logger="shelf")
+    assert written.wait(10)
+    found = [json.loads(line) for line in file.getvalue().splitlines()]
+    assert [(line["event"], line["logger"]) for line in found] == [("sold", "shop"), ("sold out", "shelf")]
+    assert log.close()
+    structlog.reset_defaults()
+
+
+def test_much_at_once_is_written_without_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many lines came while it waited, all of them are written then: the wait is no bound on lines a second."""
+    monkeypatch.setattr(json_log, "LINGER", 60.0)
+    written = threading.Event()
+
+    class Told(io.BytesIO):
+        def flush(self) -> None:
+            if len(self.getvalue()) >= 5_000 * 100:
+                written.set()
+
+    log = configure_json_log(Told())
+    logger = structlog.get_logger("shop")
+    for number in range(5_000):
+        logger.info("sold", number=number, item="x" * 80)
+    logger.warning("sold out")
+    assert written.wait(10), "batches waited for one another"
+    assert log.close()
+    structlog.reset_defaults()

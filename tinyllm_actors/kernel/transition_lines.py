@@ -1,0 +1,158 @@
+"""A transition as a line of JSON, made of parts of which nearly all return again and again."""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Final
+
+from tinyllm_actors.kernel.plain import to_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import ContextVar
+
+    from tinyllm_actors.kernel.events import Transition
+
+__all__ = ["TransitionLines"]
+
+BOUND: Final = "structlog_"
+"""What structlog puts before the names of the context variables that it binds."""
+
+MAX_KEPT: Final = 4096
+"""Parts of a kind that are kept. A service has some hundred moves, and may have a million actors."""
+
+SECOND: Final = 1_000_000_000
+"""In nanoseconds."""
+
+_OWN: Final = frozenset(
+    (
+        "event",
+        "level",
+        "logger",
+        "timestamp",
+        "actor",
+        "machine",
+        "source",
+        "trigger",
+        "target",
+        "message_id",
+        "elapsed",
+    )
+)
+
+
+class TransitionLines:
+    """Makes the lines. What a move is called is encoded once, and so is who made it; only numbers are new each time.
+
+    Args:
+        encode: makes JSON of plain data.
+    """
+
+    __slots__ = ("_bounds", "_encode", "_moves", "_names", "_now", "_paths")
+
+    def __init__(self, encode: Callable[[Any], bytes]) -> None:
+        self._encode = encode
+        # By strings and by the identity of states: those may be enum members, whose hash takes a call. An entry keeps
+        # them alive, so that no other object can come to have their identity.
+        self._moves: dict[tuple[str, str, int, int, int], tuple[str, str, object]] = {}
+        self._paths: dict[str, str] = {}
+        self._bounds: dict[tuple[tuple[str, Any], ...], str] = {}
+        self._now = (0, "0")  # a whole second, in nanoseconds, and how it is written in seconds
+        self._names: dict[ContextVar[Any], str] = {}  # what is bound to a variable; "" for those of others
+
+    def line(self, event: Transition, nanoseconds: int) -> str:
+        """Return the line, with its end and with what is bound in the current context.
+
+        Args:
+            event: what to tell.
+            nanoseconds: since the epoch; the line has whole microseconds, in seconds. Python writes all digits of a
+                `float`, most of which mean nothing, in twice the time of the rest.
+        """
+        path, name, machine, source, trigger, target, message_id, elapsed = event
+        move = self._moves.get((name, machine, id(source), id(trigger), id(target)))
+        if move is None:
+            move = self._new_move(event)
+        actor = self._paths.get(path)
+        if actor is None:
+            actor = self._new_path(path)
+        second, seconds = self._now
+        if not 0 <= nanoseconds - second < SECOND:
+            second = nanoseconds - nanoseconds % SECOND
+            seconds = str(second // SECOND)
+            self._now = (second, seconds)  # in one, as other threads may log too
+        more = ""
+        bound: dict[str, Any] | None = None
+        names = self._names
+        for variable in copy_context():
+            key = names.get(variable)
+            if key is None:
+                key = names[variable] = variable.name.removeprefix(BOUND) if variable.name.startswith(BOUND) else ""
+            if key and (value := variable.get()) is not ...:
+                bound = {} if bound is None else bound
+                bound[key] = value
+        if bound is not None:
+            if not _OWN.isdisjoint(bound):
+                return self._unusual(event, nanoseconds, bound)
+            more = self._bound(bound)
+        # Whole numbers are written in a third of the time of others.
+        micros = f"{(nanoseconds - second) // 1000:06d}"
+        taken = f"0.{int(elapsed * 1e6 + 0.5):06d}" if 0.0 <= elapsed < 0.9999 else f"{elapsed:.6f}"
+        head, moved, _ = move
+        return f'{head}{seconds}.{micros},"actor":{actor}{moved}{message_id},"elapsed":{taken}{more}}}\n'
+
+    def _new_move(self, event: Transition) -> tuple[str, str, object]:
+        _, name, machine, source, trigger, target, _, _ = event
+        head = self._fields(_head(event))
+        moved = {"machine": machine, "source": source, "trigger": trigger, "target": target}
+        found = (f'{{{head},"timestamp":', f',{self._fields(moved)},"message_id":', (source, trigger, target))
+        if len(self._moves) >= MAX_KEPT:
+            self._moves.clear()
+        self._moves[name, machine, id(source), id(trigger), id(target)] = found
+        return found
+
+    def _new_path(self, path: str) -> str:
+        if len(self._paths) >= MAX_KEPT:
+            self._paths.clear()
+        self._paths[path] = found = self._encode(path).decode()
+        return found
+
+    def _bound(self, bound: dict[str, Any]) -> str:
+        key = tuple(bound.items())
+        texts = all(type(value) is str for value in bound.values())  # 1, 1.0 and True are equal, and not the same
+        found = self._bounds.get(key) if texts else None
+        if found is None:
+            found = f",{self._fields(to_plain(bound))}"
+            if texts:
+                if len(self._bounds) >= MAX_KEPT:
+                    self._bounds.clear()
+                self._bounds[key] = found
+        return found
+
+    def _unusual(self, event: Transition, nanoseconds: int, bound: dict[str, Any]) -> str:
+        """Return the line where something is bound by the name of a field, which it takes the place of."""
+        path, _, machine, source, trigger, target, message_id, elapsed = event
+        line = {
+            **_head(event),
+            "timestamp": nanoseconds // 1000 / 1e6,
+            "actor": path,
+            "machine": machine,
+            "source": source,
+            "trigger": trigger,
+            "target": target,
+            "message_id": message_id,
+            "elapsed": round(elapsed, 6),
+            **to_plain(bound),
+        }
+        return f"{{{self._fields(line)}}}\n"
+
+    def _fields(self, fields: dict[str, Any]) -> str:
+        return self._encode(fields)[1:-1].decode()
+
+
+def _head(event: Transition) -> dict[str, Any]:
+    lifecycle = event.machine == "lifecycle"
+    return {
+        "event": f"[{event.name}] transition to: {event.target}",
+        "level": "debug" if lifecycle else "info",
+        "logger": "tinyllm_actors.kernel" if lifecycle else f"tinyllm_actors.{event.machine}",
+    }
