@@ -27,7 +27,7 @@ from tinyllm_actors.integrations.openai_compatible.failures import (
     retry_after_of,
 )
 from tinyllm_actors.integrations.openai_compatible.request import encode_request
-from tinyllm_actors.integrations.openai_compatible.secret import Scrubber
+from tinyllm_actors.kernel.scrubber import Scrubber
 from tinyllm_actors.llm.answer import DEFAULT_LIMITS
 from tinyllm_actors.llm.messages import AssistantMessage, UserMessage
 from tinyllm_actors.llm.model import ChatRequest, Completed, ReasoningDelta, TextDelta, ToolCallDelta

@@ -11,6 +11,7 @@ import anyio
 import msgspec
 
 from tinyllm_actors.errors import MalformedResponse, UnknownModel
+from tinyllm_actors.function.tracing import current_traceparent
 from tinyllm_actors.integrations.litellm.client import takes_client
 from tinyllm_actors.integrations.litellm.loading import observed
 from tinyllm_actors.integrations.litellm.names import capabilities_of
@@ -54,6 +55,7 @@ class LiteLLMModel(ChatModel):
             `stream_options` (Bytez, OCI).
         send_reasoning: send the model's earlier thinking back to it. Most providers refuse it; DeepSeek's thinking
             models want it between tool calls.
+        send_traceparent: send the header `traceparent` with each request, as `openai_compatible` does.
         capabilities: what the model can do, when litellm's table is wrong or does not have it.
         options: for `litellm.acompletion` with each call (`api_key`, `api_base`, `temperature`, …); those of the
             request win.
@@ -70,6 +72,7 @@ class LiteLLMModel(ChatModel):
         limits: AnswerLimits = DEFAULT_LIMITS,
         stream_usage: bool = True,
         send_reasoning: bool = False,
+        send_traceparent: bool = False,
         capabilities: Capabilities | None = None,
         **options: Any,
     ) -> None:
@@ -80,6 +83,7 @@ class LiteLLMModel(ChatModel):
         self._limits = limits
         self._stream_usage = stream_usage
         self._send_reasoning = send_reasoning
+        self._send_traceparent = send_traceparent
         self._options = options
         self._session = Session(model, options, idle_timeout=idle_timeout, takes_client=takes_client)
         self._prices: Prices | None = None
@@ -145,6 +149,7 @@ class LiteLLMModel(ChatModel):
             client=self._session.client,
             stream_usage=self._stream_usage,
             send_reasoning=self._send_reasoning,
+            traceparent=current_traceparent() if self._send_traceparent else None,
         )
 
     # --- on asyncio ---

@@ -47,6 +47,7 @@ def call_arguments(
     client: object = None,
     stream_usage: bool = True,
     send_reasoning: bool = False,
+    traceparent: str | None = None,
 ) -> dict[str, Any]:
     """Return the keyword arguments of a call.
 
@@ -58,6 +59,7 @@ def call_arguments(
         client: our HTTP client, if litellm takes it for this provider.
         stream_usage: ask for the tokens at the end of the chunks.
         send_reasoning: send the model's earlier thinking back to it.
+        traceparent: the header of that name; None sends none.
 
     Raises:
         ConfigurationError: an option is the adapter's own affair.
@@ -67,6 +69,8 @@ def call_arguments(
     arguments["model"] = model
     arguments["messages"] = _to_wire(request.messages, send_reasoning)
     arguments["num_retries"] = 0  # of litellm and, since it hands it on, of the vendors' SDKs
+    if traceparent is not None:
+        arguments["extra_headers"] = {**(arguments.get("extra_headers") or {}), "traceparent": traceparent}
     if client is not None:
         arguments["client"] = client
     if request.tools:

@@ -17,7 +17,7 @@ from tinyllm_actors.integrations.litellm.client import SENDING, make_client
 from tinyllm_actors.integrations.litellm.failures import failure_of
 from tinyllm_actors.integrations.litellm.loading import load, unobserved
 from tinyllm_actors.integrations.litellm.names import check_credential, provider_of
-from tinyllm_actors.integrations.openai_compatible.secret import Scrubber
+from tinyllm_actors.kernel.scrubber import Scrubber
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping

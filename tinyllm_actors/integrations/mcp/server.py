@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from tinyllm_actors.errors import ConfigurationError
-from tinyllm_actors.integrations.openai_compatible.secret import Scrubber
+from tinyllm_actors.kernel.scrubber import Scrubber
 from tinyllm_actors.tool import ToolOptions, ToolSource
 from tinyllm_actors.tool.options import check_options
 

@@ -34,8 +34,9 @@ costs half of what it does with httpx by hand. `tests/benchmarks/models.py` meas
 
 from __future__ import annotations
 
+from tinyllm_actors.integrations.openai_compatible.client import Connection
 from tinyllm_actors.integrations.openai_compatible.embedding import OpenAICompatibleEmbeddings
 from tinyllm_actors.integrations.openai_compatible.factory import embedding_from_name, from_name
 from tinyllm_actors.integrations.openai_compatible.model import OpenAICompatibleModel
 
-__all__ = ["OpenAICompatibleEmbeddings", "OpenAICompatibleModel", "embedding_from_name", "from_name"]
+__all__ = ["Connection", "OpenAICompatibleEmbeddings", "OpenAICompatibleModel", "embedding_from_name", "from_name"]

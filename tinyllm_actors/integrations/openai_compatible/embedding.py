@@ -10,7 +10,7 @@ import msgspec
 
 from tinyllm_actors.errors import ConfigurationError, ForeignCancellation, ModelError, RequestRejected
 from tinyllm_actors.integrations.openai_compatible.address import EMBEDDINGS_PATH
-from tinyllm_actors.integrations.openai_compatible.client import Client, closed_during_call
+from tinyllm_actors.integrations.openai_compatible.client import Connection, OnEndpoint, closed_during_call
 from tinyllm_actors.integrations.openai_compatible.failures import failure_of_event, read_complaint
 from tinyllm_actors.integrations.openai_compatible.reading import failure_of, unreadable
 from tinyllm_actors.llm.embedding import EmbeddingModel
@@ -18,8 +18,8 @@ from tinyllm_actors.llm.embedding_wire import decode_embeddings, embeddings_from
 from tinyllm_actors.llm.wire import as_object
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Mapping
+    from typing import Unpack
 
     from tinyllm_actors.integrations.openai_compatible.reading import Head
     from tinyllm_actors.llm.embedding import Embeddings
@@ -34,7 +34,7 @@ _OWN = {
 _encoder = msgspec.json.Encoder()
 
 
-class OpenAICompatibleEmbeddings(EmbeddingModel):
+class OpenAICompatibleEmbeddings(OnEndpoint, EmbeddingModel):
     """An embedding model behind an endpoint that speaks OpenAI's embeddings API (`/embeddings`).
 
     ```python
@@ -47,21 +47,14 @@ class OpenAICompatibleEmbeddings(EmbeddingModel):
     Args:
         model: the name that the provider knows.
         api_base: the address up to and without `/embeddings`, as for `OpenAICompatibleModel`.
-        api_key: sent as a bearer token; None or `""` sends none.
-        headers: sent with each request, as secret as the key.
         dimensions: asks the provider for vectors of that length, where its models can be cut; an answer with others
             is refused. None takes them as they come.
         unit_length: the model promises vectors of length 1, as OpenAI's do.
         max_batch: texts in one request; OpenAI takes 2,048, others less.
-        connect_timeout: seconds until there is a connection, name look-up and TLS included.
-        idle_timeout: seconds without a byte from the provider.
         options: for the provider with each request (`encoding_format`, `user`, `input_type`, …). With
             `encoding_format="base64"`, which OpenAI and vLLM know, a vector of 1,536 dimensions takes 8 KB on the wire
             instead of 21, and 22 µs to read instead of 103.
-        max_body_bytes: an answer may have this many bytes: 2,048 vectors of 3,072 dimensions take some 70 MB.
-        max_connections: connections at once; further calls wait for one.
-        proxy: the address of an HTTP proxy.
-        ssl_context: for https; None trusts what the system trusts.
+        **connection: of `Connection`: keys, time-outs, bounds, a proxy, the trace.
 
     Raises:
         ConfigurationError: `api_base`, a number or an option cannot be.
@@ -72,21 +65,15 @@ class OpenAICompatibleEmbeddings(EmbeddingModel):
         model: str,
         *,
         api_base: str,
-        api_key: str | None = None,
-        headers: Mapping[str, str] | None = None,
         dimensions: int | None = None,
         unit_length: bool = False,
         max_batch: int = 2048,
-        connect_timeout: float = 10.0,
-        idle_timeout: float = 60.0,
         options: Mapping[str, object] | None = None,
-        max_body_bytes: int = 128 * 1024 * 1024,
-        max_connections: int | None = None,
-        proxy: str | None = None,
-        ssl_context: ssl.SSLContext | None = None,
+        **connection: Unpack[Connection],
     ) -> None:
-        if not model:
-            raise ConfigurationError(f"model must name a model of the provider, not {model!r}")
+        connection.setdefault("idle_timeout", 60.0)
+        connection.setdefault("max_body_bytes", 128 * 1024 * 1024)
+        super().__init__(EMBEDDINGS_PATH, model, api_base=api_base, **connection)
         for name, value in (("dimensions", dimensions), ("max_batch", max_batch)):
             if value is not None and value < 1:
                 raise ConfigurationError(f"{name} must be at least 1, not {value!r}")
@@ -95,36 +82,9 @@ class OpenAICompatibleEmbeddings(EmbeddingModel):
             raise ConfigurationError(f"{name!r} cannot be a model option: {_OWN[name]}")
         if dimensions is not None:
             self._options["dimensions"] = dimensions
-        self.name = f"openai_compatible/{model}"
         self.dimensions = dimensions
         self.unit_length = unit_length
         self.max_batch = max_batch
-        self._model = model
-        self._client = Client(
-            EMBEDDINGS_PATH,
-            api_base=api_base,
-            api_key=api_key,
-            headers=headers,
-            connect_timeout=connect_timeout,
-            idle_timeout=idle_timeout,
-            max_body_bytes=max_body_bytes,
-            max_stream_bytes=max_body_bytes,
-            max_connections=max_connections,
-            proxy=proxy,
-            ssl_context=ssl_context,
-        )
-
-    def __repr__(self) -> str:
-        """Show the model and where it is; never the key."""
-        return f"OpenAICompatibleEmbeddings({self._model!r}, api_base={self._client.api_base!r})"
-
-    async def open(self) -> None:
-        """Import the HTTP client and make its pool; nothing is sent yet, and nothing happens if it is open."""
-        await self._client.open(self.name)
-
-    async def aclose(self) -> None:
-        """Close all connections. Calls that are under way fail."""
-        await self._client.aclose()
 
     async def embed_batch(self, texts: list[str]) -> Embeddings:
         """Return one vector for each text.
@@ -136,7 +96,7 @@ class OpenAICompatibleEmbeddings(EmbeddingModel):
         bridge, transport = self._client.opened(self)
         body = self._encode(texts)
         try:
-            head, data = await bridge.call(transport.fetch, body)
+            head, data = await bridge.call(transport.fetch, body, self._client.headers())
             if not head.ok:
                 raise failure_of(head, data, model=self.name, now=time.time())
             return _read(head, data, self.name)

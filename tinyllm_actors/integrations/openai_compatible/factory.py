@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from tinyllm_actors.config import file_setting, setting
 from tinyllm_actors.errors import ConfigurationError, MissingCredential, UnknownModel
+from tinyllm_actors.integrations.openai_compatible.client import Connection
 from tinyllm_actors.integrations.openai_compatible.embedding import OpenAICompatibleEmbeddings
 from tinyllm_actors.integrations.openai_compatible.model import OpenAICompatibleModel
 
@@ -23,7 +24,8 @@ _HOMES = {"openai_compatible": None, "openai": "https://api.openai.com/v1"}
 
 def _own(adapter: type) -> frozenset[str]:
     """Return which options are arguments of the adapter's own."""
-    return frozenset(inspect.signature(adapter.__init__).parameters) - {"self", "model", "options"}
+    named = frozenset(inspect.signature(adapter.__init__).parameters) - {"self", "model", "options", "connection"}
+    return named | Connection.__annotations__.keys()
 
 
 _CHAT = _own(OpenAICompatibleModel)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, cast
 
 import anyio
 
-from tinyllm_actors.errors import ConfigurationError, ForeignCancellation, ModelError
+from tinyllm_actors.errors import ForeignCancellation, ModelError
 from tinyllm_actors.integrations.openai_compatible.address import CHAT_PATH
-from tinyllm_actors.integrations.openai_compatible.client import Client, closed_during_call
+from tinyllm_actors.integrations.openai_compatible.client import Connection, OnEndpoint, closed_during_call
 from tinyllm_actors.integrations.openai_compatible.events import EventReader, events_of
 from tinyllm_actors.integrations.openai_compatible.reading import (
     MAX_COMPLAINT_BYTES,
@@ -24,8 +24,8 @@ from tinyllm_actors.llm.answer import DEFAULT_LIMITS
 from tinyllm_actors.llm.model import Capabilities, ChatModel
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from typing import Unpack
 
     from tinyllm_actors.llm.answer import AnswerLimits
     from tinyllm_actors.llm.model import ChatRequest, Completion, StreamEvent
@@ -36,7 +36,7 @@ _DRAIN_TIMEOUT = 0.5
 """How long to wait for the end of the HTTP message after the end of the answer, so as to keep the connection."""
 
 
-class OpenAICompatibleModel(ChatModel):
+class OpenAICompatibleModel(OnEndpoint, ChatModel):
     """A model behind an endpoint that speaks OpenAI's chat API.
 
     ```python
@@ -62,25 +62,14 @@ class OpenAICompatibleModel(ChatModel):
         model: the name that the provider knows.
         api_base: the address up to and without `/chat/completions`, such as `"http://127.0.0.1:8000/v1"`. A query
             (`?api-version=…`) is kept.
-        api_key: sent as a bearer token; None or `""` sends none.
-        headers: sent with each request, for endpoints that want their key elsewhere. They are kept as secret as the
-            key.
-        connect_timeout: seconds until there is a connection, name look-up and TLS included.
-        idle_timeout: seconds without a byte from the provider, both before the first and between two. A call that is
-            not streamed is silent until its answer is whole: allow what the longest one takes.
         options: for the provider with each request (`temperature`, …); those of the request win.
-        max_body_bytes: a whole answer, or an error, may have this many bytes.
         max_stream_bytes: a streamed answer may have this many bytes on the wire, where a token takes some hundred.
         limits: how much text and how many tool calls are accepted.
         stream_usage: ask for the tokens of a streamed answer. Turn it off for a server that refuses `stream_options`.
         send_reasoning: send the model's earlier thinking back to it. Most providers refuse it; DeepSeek's thinking
             models want it between tool calls.
-        max_connections: connections at once; further calls wait for one, as long as their callers do. None opens as
-            many as there are calls. If in doubt, None: how many calls run at once is for whoever makes them to say.
-        proxy: the address of an HTTP proxy, with a user name and a password where it wants them. The environment's
-            is not used.
-        ssl_context: for https; None trusts what the system trusts.
         capabilities: what the model can do, when it differs from tools and JSON schemas.
+        **connection: of `Connection`: keys, time-outs, bounds, a proxy, the trace.
 
     Raises:
         ConfigurationError: `api_base`, a number or an option cannot be.
@@ -91,58 +80,22 @@ class OpenAICompatibleModel(ChatModel):
         model: str,
         *,
         api_base: str,
-        api_key: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        connect_timeout: float = 10.0,
-        idle_timeout: float = 120.0,
         options: Mapping[str, object] | None = None,
-        max_body_bytes: int = 32 * 1024 * 1024,
         max_stream_bytes: int = 256 * 1024 * 1024,
         limits: AnswerLimits = DEFAULT_LIMITS,
         stream_usage: bool = True,
         send_reasoning: bool = False,
-        max_connections: int | None = None,
-        proxy: str | None = None,
-        ssl_context: ssl.SSLContext | None = None,
         capabilities: Capabilities | None = None,
+        **connection: Unpack[Connection],
     ) -> None:
-        if not model:
-            raise ConfigurationError(f"model must name a model of the provider, not {model!r}")
-        self.name = f"openai_compatible/{model}"
+        super().__init__(CHAT_PATH, model, api_base=api_base, max_stream_bytes=max_stream_bytes, **connection)
         if capabilities is not None:
             self.capabilities = capabilities
-        self._model = model
         self._options = dict(options or {})
         check_options(self._options)
-        self._max_body_bytes = max_body_bytes
         self._limits = limits
         self._stream_usage = stream_usage
         self._send_reasoning = send_reasoning
-        self._client = Client(
-            CHAT_PATH,
-            api_base=api_base,
-            api_key=api_key,
-            headers=headers,
-            connect_timeout=connect_timeout,
-            idle_timeout=idle_timeout,
-            max_body_bytes=max_body_bytes,
-            max_stream_bytes=max_stream_bytes,
-            max_connections=max_connections,
-            proxy=proxy,
-            ssl_context=ssl_context,
-        )
-
-    def __repr__(self) -> str:
-        """Show the model and where it is; never the key."""
-        return f"OpenAICompatibleModel({self._model!r}, api_base={self._client.api_base!r})"
-
-    async def open(self) -> None:
-        """Import the HTTP client and make its pool; nothing is sent yet, and nothing happens if it is open."""
-        await self._client.open(self.name)
-
-    async def aclose(self) -> None:
-        """Close all connections. Calls that are under way fail with `ModelUnavailable` or `StreamInterrupted`."""
-        await self._client.aclose()
 
     async def complete(self, request: ChatRequest) -> Completion:
         """Return the whole answer to `request`.
@@ -154,7 +107,7 @@ class OpenAICompatibleModel(ChatModel):
         bridge, transport = self._client.opened(self)
         body = self._encode(request, stream=False)
         try:
-            head, data = await bridge.call(transport.fetch, body)
+            head, data = await bridge.call(transport.fetch, body, self._client.headers())
             if not head.ok:
                 raise failure_of(head, data, model=self.name, now=time.time())
             return read_completion(head, data, model=self.name, limits=self._limits)
@@ -178,7 +131,10 @@ class OpenAICompatibleModel(ChatModel):
         body = self._encode(request, stream=True)
         left = False
         try:
-            async with bridge.stream(transport.exchange, body) as pieces, aclosing(self._events(pieces)) as events:
+            async with (
+                bridge.stream(transport.exchange, body, self._client.headers()) as pieces,
+                aclosing(self._events(pieces)) as events,
+            ):
                 yield events
                 left = True
         except (ModelError, ForeignCancellation, anyio.ClosedResourceError):
@@ -233,7 +189,7 @@ class OpenAICompatibleModel(ChatModel):
             raise failure_of(head, await _read_some(body, MAX_COMPLAINT_BYTES), model=self.name, now=time.time())
         if not head.content_type.endswith("json"):
             raise unreadable(head, await _read_some(body, MAX_COMPLAINT_BYTES), model=self.name)
-        data = await _read_some(body, self._max_body_bytes)
+        data = await _read_some(body, self._client.max_body_bytes)
         return events_of(read_completion(head, data, model=self.name, limits=self._limits))
 
 

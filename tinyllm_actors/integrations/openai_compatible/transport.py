@@ -92,15 +92,19 @@ class Transport:
             session, self._session = self._session, None
             await session.close()
 
-    async def fetch(self, body: bytes) -> tuple[Head, bytes]:
+    async def fetch(self, body: bytes, headers: Mapping[str, str] | None = None) -> tuple[Head, bytes]:
         """Return a whole answer.
+
+        Args:
+            body: of the request.
+            headers: of this request, besides those of all.
 
         Raises:
             ModelError: there is none, or it is too large.
         """
         pieces: list[bytes] = []
         async with self._turns:
-            response = await self._post(body)
+            response = await self._post(body, headers)
             answer = _Body(response, self, self._endpoint.max_body_bytes)
             try:
                 while piece := await answer.read():
@@ -109,14 +113,20 @@ class Transport:
                 response.close()
         return Head(response.status, response.headers), pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    async def exchange(self, body: bytes) -> AsyncGenerator[Head | bytes, None]:
+    async def exchange(
+        self, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Head | bytes, None]:
         """Yield the head of an answer, then its body as it comes.
+
+        Args:
+            body: of the request.
+            headers: of this request, besides those of all.
 
         Raises:
             ModelError: there is no answer, it breaks off, or it is too large.
         """
         async with self._turns:
-            response = await self._post(body)
+            response = await self._post(body, headers)
             answer = _Body(response, self, self._endpoint.max_stream_bytes)
             try:
                 yield Head(response.status, response.headers)
@@ -125,13 +135,16 @@ class Transport:
             finally:
                 response.close()
 
-    async def _post(self, body: bytes) -> aiohttp.ClientResponse:
+    async def _post(self, body: bytes, headers: Mapping[str, str] | None) -> aiohttp.ClientResponse:
         session = self._session
         if session is None:
             raise ModelUnavailable(f"{self._endpoint.model}: the model is closed", retryable=False)
         data = body if len(body) <= _MAX_BYTES_IN_ONE_WRITE else io.BytesIO(body)
+        options: dict[str, Any] = self._proxy
+        if headers:
+            options = {**self._proxy, "headers": {**self._proxy.get("headers", {}), **headers}}
         try:
-            return await session.post(self._url, data=data, allow_redirects=False, **self._proxy)
+            return await session.post(self._url, data=data, allow_redirects=False, **options)
         except aiohttp.ClientResponseError as error:
             raise self.translated(error, answered=False) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Keep secrets out of what people read."""
+"""Keep certain secrets out of certain texts: those that an adapter was given. What is one by its form: `redaction`."""
 
 from __future__ import annotations
 
