@@ -96,6 +96,55 @@ async def test_what_was_appended_is_loaded_as_it_was(store: ConversationStore) -
     assert (await store.load("chat/1", after=3)).records == ()
 
 
+async def test_taking_is_claiming_and_loading_at_once(place: Any) -> None:
+    """Each conversation comes with a new grant and what a thaw needs, whoever had it; those before are fenced."""
+    async with place.store() as store:
+        first = await claim(store, "b")
+        await append(store, first, turns(3))
+        state = replay(turns(3))
+        await append(store, first, [Snapshot(id="s", parent="e3", at=4.0, state=state.dump()), *turns(2, start=4)])
+        taken = await store.take(["c", "b", "a", "b"], "other")
+        assert [found.grant.key for found in taken] == ["c", "b", "a"]
+        assert {found.grant.owner for found in taken} == {"other"}
+        assert [found.grant.last for found in taken] == [0, 6, 0]
+        assert [found.loaded for found in taken] == [await store.load(key) for key in ("c", "b", "a")]
+        assert taken[1].loaded.entries()[0].id == "s"
+        assert taken[1].grant.epoch > first.epoch
+        with pytest.raises(Fenced):
+            await append(store, first, turns(1, start=6))
+        await append(store, taken[1].grant, turns(1, start=6))
+        assert (await store.take(["b"], "other"))[0].grant.epoch > taken[1].grant.epoch
+        with pytest.raises(ValueError, match="empty"):
+            await store.take([""], "other")
+
+
+async def test_what_is_damaged_fails_alone(place: Any) -> None:
+    """Of conversations that are taken together, one that cannot be used says so, and the others come."""
+    async with place.store() as store:
+        for key in ("a", "b", "c"):
+            await append(store, await claim(store, key), turns(40))
+        await place.damage("b", 2)
+        await place.damage("c", 40)
+        one, two, three = await store.take(["a", "b", "c"], "other")
+        assert len(one.loaded.records) == 40
+        assert isinstance(two.loaded, CorruptJournal)
+        assert two.loaded.sequence == 2
+        assert (len(three.loaded.records), three.loaded.damaged) == (39, 1)
+        with pytest.raises(CorruptJournal, match="'b'"):
+            await thaw(store, "b", "other")
+
+
+async def test_a_damaged_snapshot_is_left_out_of_what_is_taken(place: Any) -> None:
+    """Where the newest snapshot is the damaged end, what stands before it is what there is."""
+    async with place.store() as store:
+        grant = await claim(store)
+        await append(store, grant, [*turns(2), Snapshot(id="s", parent="e2", at=0.0, state=replay(turns(2)).dump())])
+        await place.damage("chat/1", 3)
+        [taken] = await store.take(["chat/1"], "a")
+        assert [record.id for record in taken.loaded.records] == ["e1", "e2"]
+        assert taken.loaded.damaged == 1
+
+
 async def test_a_conversation_that_is_not_there_is_empty(store: ConversationStore) -> None:
     """Nothing is loaded of a key that nobody claimed, and asking makes nothing."""
     loaded = await store.load("chat/none")

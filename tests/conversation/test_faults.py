@@ -95,7 +95,9 @@ async def test_a_store_that_fails_in_a_turn_loses_nothing(kept: ConversationStor
             with pytest.raises(type(error)):
                 async for _ in events:
                     pass
-        await until(lambda: broken.seen >= 3)  # it does try again, and does not give it up as broken
+        # It does try again, and does not give it up as broken. What is stored all the same is two steps: the result,
+        # and the answer with the end of the turn.
+        await until(lambda: broken.seen >= (2 if after else 3))
         for _ in range(3):
             told = await chat("more", turn_id="u")
             assert (told["error"]["type"], told["error"]["retryable"]) == (type(error).__name__, True)
@@ -117,7 +119,7 @@ async def test_a_store_that_fails_at_the_start_of_a_conversation(kept: Conversat
         chats = await system.conversations(Agent.spec(model=Parrot()), store=kept, patience=0, max_failures=1)
         await chats["k"]("1")
         await system["conversations/k"].stop()
-        for operation in ("claim", "load"):
+        for operation in ("take", "claim", "load") if isinstance(kept, MemoryStore) else ("take",):
             broken.fail(StoreUnavailable("away"), operation)
             for _ in range(3):
                 with pytest.raises(StoreUnavailable, match="away"):

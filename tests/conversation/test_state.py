@@ -223,7 +223,7 @@ def test_an_open_turn_says_where_to_go_on() -> None:
     ended = TurnEnded(id="14", parent="13", turn_id="t1", status="success", result={"answer": 42})
     state = replay([*entries, ended])
     assert state.open_turn() is None
-    assert state.turns["t1"].result == {"answer": 42}
+    assert state.result_of("t1") == {"answer": 42}
 
 
 def test_an_edited_question_is_a_branch() -> None:

@@ -31,6 +31,8 @@ is guaranteed there:
     there: send it again.
 13. A call of a tool is in the journal before it is made and its result as soon as it is known. After an end in between
     it is made again only if the tool is idempotent, under the same key; else the model is told that it was interrupted.
+    An answer that asks for no call is stored with the end of its turn, or 0.02 seconds after it came: a turn costs two
+    transactions, and two more for each round of calls. The model may be asked again for what was not stored.
 14. A conversation that fails goes on from its journal, unasked if it was in the middle of a turn: the first time at
     once, then after 0.1, 0.2, 0.4 … 10 seconds. If it fails more than `max_failures` times within `failure_period`
     seconds (5 in 60), it is quarantined until it is released or deleted. What a failing store costs does not count.
@@ -106,7 +108,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.conversation.memory_store import MemoryStore
     from tinyllm_actors.conversation.opening import open_conversations
     from tinyllm_actors.conversation.reading import ConversationStream
-    from tinyllm_actors.conversation.records import Append, DueTimer, Grant, Loaded, Record, StoreStats, Summary
+    from tinyllm_actors.conversation.records import Append, DueTimer, Grant, Loaded, Record, StoreStats, Summary, Taken
     from tinyllm_actors.conversation.ref import Conversation, Conversations
     from tinyllm_actors.conversation.registry import store_from_url
     from tinyllm_actors.conversation.report import ConversationReport, Quarantine
@@ -158,6 +160,7 @@ __all__ = [
     "StoreStats",
     "StreamRestarted",
     "Summary",
+    "Taken",
     "Thawed",
     "TimerFired",
     "TimerSet",
@@ -236,6 +239,7 @@ _HOME = {
             "Record",
             "StoreStats",
             "Summary",
+            "Taken",
         ),
         "registry": ("store_from_url",),
         "history_repair": (

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 import anyio
 import msgspec
@@ -13,19 +11,19 @@ from tinyllm_actors.conversation import wishes
 from tinyllm_actors.conversation.entries import (
     Cancelled,
     HeadMoved,
-    TimerFired,
     TimerSet,
     TurnEnded,
     TurnStarted,
     new_entry_id,
 )
-from tinyllm_actors.conversation.recorder import APPROVALS, OUR_TIMERS, Recorder, resumption_of
+from tinyllm_actors.conversation.recorder import Journalled, Recorder, resumption_of
 from tinyllm_actors.conversation.report import ConversationReport
 from tinyllm_actors.conversation.run_events import RunFinished, TurnAccepted
 from tinyllm_actors.conversation.run_journal import Recall
-from tinyllm_actors.conversation.thawing import thaw_claimed
+from tinyllm_actors.conversation.thawing import thaw_taken
 from tinyllm_actors.conversation.tidying import Tidier
-from tinyllm_actors.conversation.turn import CallOff, Ended, Idle, Turn, Unheard, plain_value, seen_to
+from tinyllm_actors.conversation.timers import see_to
+from tinyllm_actors.conversation.turn import FLUSH, IDLE, CallOff, Ended, Flush, Idle, Turn, Unheard, plain_value
 from tinyllm_actors.conversation.turn_log import TurnLog
 from tinyllm_actors.conversation.writer import Writer
 from tinyllm_actors.errors import (
@@ -37,17 +35,20 @@ from tinyllm_actors.errors import (
     UnknownTurn,
 )
 from tinyllm_actors.function import failure
-from tinyllm_actors.kernel import Actor, ChildOptions, ChildSpec, ExitKind, Restart
+from tinyllm_actors.kernel import Actor, ChildOptions, ExitKind, Restart
 
 if TYPE_CHECKING:
     from tinyllm_actors.conversation.live import Live, LiveTable
     from tinyllm_actors.conversation.settings import ConversationSettings
     from tinyllm_actors.conversation.state import ConversationState
     from tinyllm_actors.function import Result
-    from tinyllm_actors.kernel import ExitReason
+    from tinyllm_actors.kernel import ChildSpec, ExitReason
     from tinyllm_actors.llm.messages import ContentPart, Message
 
 __all__ = ["ConversationActor"]
+
+RIDE: Final = 0.02
+"""Seconds for which an answer that asks for nothing waits to be stored with the end of its turn."""
 
 
 class ConversationActor(Actor):
@@ -57,7 +58,7 @@ class ConversationActor(Actor):
 
     Args:
         key: which conversation.
-        agent: the spec of the agent.
+        agent: the spec of the agent, which is not started again by itself.
         table: what is in memory, shared with whoever starts this.
         settings: of the set of conversations.
     """
@@ -70,23 +71,23 @@ class ConversationActor(Actor):
         self._table = table
         self._settings = settings
         self._live: Live = table.entries[key]
-        self._queue: deque[Turn] = deque()
+        self._queue: list[Turn] = []  # few, and mostly none: a deque takes ten times as much then
         self._current: Turn | None = None
-        self._recent: deque[TurnLog] = deque(maxlen=4)
+        self._last: TurnLog | None = None  # of the turn that ended last: its readers may come back for the rest
         self._leaving = False
         self._agent: Any = None
+        self._made_tidier: Tidier | None = None
 
     async def started(self) -> None:
         """Read the journal, start the agent, and let an open turn go on."""
         table = self._table
-        thawed = await thaw_claimed(table.store, await table.claims.claim(self._key))
+        thawed = await thaw_taken(table.store, await table.claims.take(self._key))
         self._writer = Writer(table.journal, thawed.grant, thawed.state, patience=self._settings.patience)
         self._writer.since_snapshot = thawed.since_snapshot
-        self._recorder = Recorder(self._writer, self._unheard, self._live, table)
-        self.context.set_receive_timeout(self._settings.idle, Idle())
-        agent = self._settings.agent_of(self._key, self._spec, self._recorder)
+        self._recorder = Recorder(self._writer, self._unheard, self._flush_soon, self._live, table)
+        self.context.set_receive_timeout(self._settings.idle, IDLE)
+        agent = Journalled(self._key, self._spec, self._recorder, self._settings.user_of)
         self._agent = await self.context.spawn(agent, name="agent")
-        self._tidier = Tidier(self._key, self._settings, self._writer, self._agent, self.context.spawn)
         self.context.link(self._agent)  # without it there is nothing to go on with
         state = self._state
         turn = state.open_turn()
@@ -101,7 +102,7 @@ class ConversationActor(Actor):
             if turn.cancelled is not None:
                 again.cancelled = turn.cancelled.reason
             again.log.add(TurnAccepted(turn.started.turn_id, turn.started.id))
-            self._live.logs.add(again.log)
+            self._live.logs.append(again.log)
             self._queue.append(again)
         self._next()
 
@@ -109,8 +110,15 @@ class ConversationActor(Actor):
     def _state(self) -> ConversationState:
         return self._writer.state
 
+    @property
+    def _tidier(self) -> Tidier:
+        # Made for the first turn: most that are in memory have had theirs long ago.
+        if self._made_tidier is None:
+            self._made_tidier = Tidier(self._key, self._settings, self._writer, self._agent, self.context.spawn)
+        return self._made_tidier
+
     async def _recall(self, messages: list[Message]) -> None:
-        if messages or self._recent or self._current is not None:
+        if messages or self._last is not None or self._current is not None:
             await self._agent.ask(Recall(messages), timeout=None)
 
     # --- messages ------------------------------------------------------------------------------------
@@ -140,6 +148,8 @@ class ConversationActor(Actor):
             case Unheard(content):  # it was taken already, so it does not count against what may wait
                 self._queue.append(Turn(TurnLog(new_entry_id()), content))
                 return self._next()
+            case Flush():
+                return await self._writer.flush()
             case Idle() | wishes.Leave():
                 return await self._leave()
             case _:
@@ -156,7 +166,7 @@ class ConversationActor(Actor):
             case wishes.GetPending():
                 return await self._agent.pending_approvals()
             case wishes.Remind() | wishes.CancelTimer() | wishes.Fire() | wishes.GetTimers():
-                return await self._timer(message)
+                return await see_to(message, self._writer, self._table.alarms, self._logs(), self._enqueue)
             case wishes.Compact():
                 return self._current is None and await self._tidier.compact(force=True)
             case wishes.GetHistory():
@@ -171,16 +181,15 @@ class ConversationActor(Actor):
         for log in self._logs():
             if log.turn_id == turn_id:
                 return log
-        ended = self._state.turns.get(turn_id)
-        if ended is None:
+        if turn_id not in self._state.turns:
             return None
-        log = TurnLog(turn_id)
-        log.finish(ended.result, RunFinished(ended.result))
+        log, result = TurnLog(turn_id), self._state.result_of(turn_id)
+        log.finish(result, RunFinished(result))
         return log
 
     def _logs(self) -> list[TurnLog]:
-        current = [] if self._current is None else [self._current.log]
-        return [*current, *(turn.log for turn in self._queue), *reversed(self._recent)]
+        current = None if self._current is None else self._current.log
+        return [log for log in (current, *(turn.log for turn in self._queue), self._last) if log is not None]
 
     def _found(self, turn_id: str | None) -> TurnLog:
         if turn_id is None:
@@ -196,7 +205,7 @@ class ConversationActor(Actor):
         if len(self._queue) >= self._settings.max_queued and self._current is not None:
             raise ConversationBusy(self._key, len(self._queue))
         self._queue.append(turn)
-        self._live.logs.add(turn.log)
+        self._live.logs.append(turn.log)
         self._next()
         return turn.log
 
@@ -204,6 +213,9 @@ class ConversationActor(Actor):
         """What a run did not hear any more is a turn of its own."""
         # A timer's message finds room in a mailbox that is full.
         self.context.send_after(0.0, Unheard(content), name=f"unheard:{new_entry_id()}")
+
+    def _flush_soon(self) -> None:
+        self.context.send_after(RIDE, FLUSH, name="flush")
 
     def _edit(self, wish: wishes.Edit) -> TurnLog:
         state = self._state
@@ -225,7 +237,7 @@ class ConversationActor(Actor):
                 self._queue.remove(turn)
                 result = failure(RunCancelled(wish.reason), state="QUEUED")
                 turn.log.finish(result, RunFinished(result))
-                self._live.logs.discard(turn.log)
+                self._live.logs.remove(turn.log)
                 return True
         current = self._current
         if current is None or current.log.ended or wish.turn_id not in (None, current.log.turn_id):
@@ -256,30 +268,6 @@ class ConversationActor(Actor):
             raise UnknownApproval(call_id, [] if turn is None else list(turn.asked))
         await self._agent.decide(call_id, decision)
 
-    async def _timer(self, wish: Any) -> Any:
-        timers = self._state.timers
-        match wish:
-            case wishes.Remind(timer_id, due, content, every):
-                await self._writer.write(TimerSet(timer_id=timer_id, due=due, content=content, every=every))
-                self._table.alarms.wake(due)
-            case wishes.CancelTimer(timer_id):
-                if timer_id not in timers:
-                    return False
-                await self._writer.write(TimerFired(timer_id=timer_id))
-                return True
-            case wishes.Fire(timer_id, due):
-                timer = timers.get(timer_id)
-                turn_id = f"timer:{timer_id}:{due!r}"
-                if timer is None or timer.due != due or any(log.turn_id == turn_id for log in self._logs()):
-                    return None  # it was moved, cancelled, or is being seen to
-                if timer_id == APPROVALS:  # the run, which goes on by now, sees to it
-                    await self._writer.write(TimerFired(timer_id=timer_id))
-                    return None
-                self._enqueue(Turn(TurnLog(turn_id), timer.content, first=[seen_to(timer, time.time())]))
-            case _:
-                return [timer for timer in timers.values() if not timer.timer_id.startswith(OUR_TIMERS)]
-        return None
-
     def _report(self) -> ConversationReport:
         state = self._state
         current = self._current
@@ -297,7 +285,7 @@ class ConversationActor(Actor):
 
     def _next(self) -> None:
         if self._current is None and self._queue:
-            self._current = self._queue.popleft()
+            self._current = self._queue.pop(0)
             self._live.busy = True
             self.context.start_task(self._take, self._current)
 
@@ -351,6 +339,7 @@ class ConversationActor(Actor):
             try:
                 result, run_id = await self._run(turn)
             except ActorError:
+                await self._writer.flush()  # what the model has said was paid for
                 if self._leaving or not self.context.ref.alive:
                     await anyio.sleep_forever()  # this task ends with the actor
                 raise
@@ -381,8 +370,10 @@ class ConversationActor(Actor):
         raise RuntimeError("the agent's stream ended without a result")
 
     def _ended(self, message: Ended) -> None:
-        self._recent.append(message.turn.log)
-        self._live.logs.discard(message.turn.log)
+        self.context.cancel_timer("flush")
+        self._last = message.turn.log
+        if message.turn.log in self._live.logs:  # not what a run did not hear
+            self._live.logs.remove(message.turn.log)
         self._current = None
         self._live.busy = self._live.parked = False
         self._next()
@@ -393,7 +384,9 @@ class ConversationActor(Actor):
 
     async def stopped(self, reason: ExitReason) -> None:
         """Give the conversation back."""
-        if not reason.abnormal and self._writer.error is None:
-            interrupted = reason.kind is ExitKind.SHUTDOWN and self._current is not None
-            if not interrupted:  # else it stays ours, so that the next process finds what to go on with
-                await self._table.claims.release(self._writer.grant)
+        if self._writer.error is not None:
+            return
+        await self._writer.flush()
+        interrupted = reason.kind is ExitKind.SHUTDOWN and self._current is not None
+        if not reason.abnormal and not interrupted:  # else it stays ours: the next process finds what to go on with
+            await self._table.claims.release(self._writer.grant)

@@ -66,29 +66,37 @@ def history_of(prefix: Iterable[Message], branch: Iterable[TreeEntry]) -> list[M
     results: dict[str, ToolMessage] = {}
     injected: list[Message] = []
     for entry in branch:
-        if isinstance(entry, CallResult):
-            results.setdefault(entry.call_id, ToolMessage(entry.call_id, entry.content, entry.name))
-        elif isinstance(entry, Injected):
-            injected.append(entry.message)
-        elif isinstance(entry, TurnStarted | ModelAnswered):
-            said += _round(calls, results, injected)
-            if isinstance(entry, TurnStarted):
+        match entry:
+            case CallResult():
+                results.setdefault(entry.call_id, ToolMessage(entry.call_id, entry.content, entry.name))
+            case Injected():
+                injected.append(entry.message)
+            case TurnStarted():
+                _close(said, calls, results, injected)
                 said.append(UserMessage(entry.content, entry.name))
                 calls = ()
-            else:
-                said.append(entry.completion.message)
-                calls = entry.completion.message.tool_calls
-    said += _round(calls, results, injected)
+            case ModelAnswered():
+                _close(said, calls, results, injected)
+                message = entry.completion.message
+                said.append(message)
+                calls = message.tool_calls
+            case _:
+                pass
+    _close(said, calls, results, injected)
     return repair(said)
 
 
-def _round(calls: Sequence[ToolCall], results: dict[str, ToolMessage], injected: list[Message]) -> list[Message]:
-    """Return what stands between an answer and whatever follows it, and begin anew."""
-    found: list[Message] = [results.get(call.id) or interrupted(call) for call in calls]
-    found += injected
-    results.clear()
-    injected.clear()
-    return found
+def _close(
+    said: list[Message], calls: Sequence[ToolCall], results: dict[str, ToolMessage], injected: list[Message]
+) -> None:
+    """Say what stands between an answer and whatever follows it, and begin anew."""
+    if calls:
+        said += [results.get(call.id) or interrupted(call) for call in calls]
+    if results:
+        results.clear()
+    if injected:
+        said += injected
+        injected.clear()
 
 
 def open_turn_of(branch: Sequence[TreeEntry]) -> OpenTurn | None:

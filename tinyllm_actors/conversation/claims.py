@@ -11,14 +11,14 @@ from tinyllm_actors.errors import StoreError, StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from tinyllm_actors.conversation.records import Grant
+    from tinyllm_actors.conversation.records import Grant, Taken
     from tinyllm_actors.conversation.store import ConversationStore
 
 __all__ = ["Claims"]
 
 _K = TypeVar("_K")
 
-MAX_AT_ONCE: Final = 256
+MAX_AT_ONCE: Final = 64
 
 
 class Claims:
@@ -32,20 +32,20 @@ class Claims:
     def __init__(self, store: ConversationStore, owner: str) -> None:
         self._store = store
         self._owner = owner
-        self._claims: dict[str, _Waiting] = {}
+        self._takes: dict[str, _Waiting] = {}
         self._releases: dict[Grant, _Waiting] = {}
         self._wake = anyio.Event()
         self._closed = False
 
-    async def claim(self, key: str) -> Grant:
-        """Return the right to append to a conversation, taken from whoever had it.
+    async def take(self, key: str) -> Taken:
+        """Claim a conversation, whoever had it, and return what a thaw needs.
 
         Raises:
             StoreError: the store failed.
         """
-        grant = await self._wait(self._claims.setdefault(key, _Waiting()))
-        assert grant is not None
-        return grant
+        taken = await self._wait(self._takes.setdefault(key, _Waiting()))
+        assert taken is not None
+        return taken
 
     async def release(self, grant: Grant) -> None:
         """Give a right back.
@@ -55,14 +55,14 @@ class Claims:
         """
         await self._wait(self._releases.setdefault(grant, _Waiting()))
 
-    async def _wait(self, waiting: _Waiting) -> Grant | None:
+    async def _wait(self, waiting: _Waiting) -> Taken | None:
         if self._closed:
             raise StoreUnavailable(f"the claims of {self._store.name!r} are closed", retryable=False)
         self._wake.set()
         await waiting.ended.wait()
         if waiting.error is not None:
             raise waiting.error
-        return waiting.grant
+        return waiting.taken
 
     async def run(self) -> None:
         """Serve, until this is cancelled; then what waits fails."""
@@ -70,17 +70,17 @@ class Claims:
             while True:
                 await self._wake.wait()
                 self._wake = anyio.Event()
-                while self._claims or self._releases:
-                    await self._serve(self._claims, self._claim)
+                while self._takes or self._releases:
+                    await self._serve(self._takes, self._take)
                     await self._serve(self._releases, self._release)
         finally:
             self._closed = True
             stopped = StoreUnavailable(f"the claims of {self._store.name!r} were stopped", retryable=False)
-            _fail([*self._claims.values(), *self._releases.values()], stopped)
+            _fail([*self._takes.values(), *self._releases.values()], stopped)
 
-    async def _claim(self, some: dict[str, _Waiting]) -> None:
-        for grant in await self._store.claim(list(some), self._owner):
-            some[grant.key].end(grant)
+    async def _take(self, some: dict[str, _Waiting]) -> None:
+        for taken in await self._store.take(list(some), self._owner):
+            some[taken.grant.key].end(taken)
 
     async def _release(self, some: dict[Grant, _Waiting]) -> None:
         await self._store.release(list(some))
@@ -104,15 +104,15 @@ class Claims:
 class _Waiting:
     """A claim or a release that has not ended; several may wait for it."""
 
-    __slots__ = ("ended", "error", "grant")
+    __slots__ = ("ended", "error", "taken")
 
     def __init__(self) -> None:
         self.ended = anyio.Event()
         self.error: StoreError | None = None
-        self.grant: Grant | None = None
+        self.taken: Taken | None = None
 
-    def end(self, grant: Grant | None) -> None:
-        self.grant = grant
+    def end(self, taken: Taken | None) -> None:
+        self.taken = taken
         self.ended.set()
 
 

@@ -55,7 +55,7 @@ def new_entry_id() -> str:
     return os.urandom(12).hex()
 
 
-class _Entry(msgspec.Struct, tag_field="type", frozen=True, kw_only=True, omit_defaults=True):
+class _Entry(msgspec.Struct, tag_field="type", frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What every entry has.
 
     Attributes:

@@ -78,9 +78,11 @@ def _group(message: AssistantMessage, results: dict[str, list[ToolMessage]], tak
     closed: list[Message] = []
     for call in message.tool_calls:
         name = call.name
-        mended = ToolCall(_free_id(call.id, taken), FunctionCall(name, _arguments(call.arguments)))
+        call_id, arguments = _free_id(call.id, taken), _arguments(call.arguments)
+        same = call_id == call.id and arguments == call.arguments
+        mended = call if same else ToolCall(call_id, FunctionCall(name, arguments))
         taken.add(mended.id)
-        calls.append(call if mended == call else mended)
+        calls.append(mended)
         mine = results.get(call.id)
         if mine:  # of two calls under one id, the first result is the first one's
             result = mine.pop(0)

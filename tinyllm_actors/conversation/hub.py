@@ -33,6 +33,7 @@ from tinyllm_actors.kernel import (
     ChildSpec,
     DynamicSupervisor,
     ExitKind,
+    Restart,
     Supervisor,
     Terminated,
 )
@@ -80,7 +81,7 @@ class ConversationHub(Actor):
     supervision: ClassVar[Supervisor | None] = DynamicSupervisor()
 
     def __init__(self, agent: ChildSpec, table: LiveTable, settings: ConversationSettings) -> None:
-        self._spec = agent
+        self._spec = agent.with_options(restart=Restart.TEMPORARY)  # a conversation ends with its agent
         self.table = table
         self._settings = settings
         self._health = Health(settings)
@@ -102,7 +103,7 @@ class ConversationHub(Actor):
         table.journal = Journal(table.store)
         table.claims = Claims(table.store, table.owner)
         table.hub = self.context.ref
-        self._starting = anyio.CapacityLimiter(MAX_STARTING)
+        self._starting = anyio.Semaphore(MAX_STARTING, fast_acquire=True)
         table.alarms = Alarms(self.context.ref, table, self._health.quarantined)
         self.context.start_task(self._attend)
         self.context.start_task(table.journal.run)
@@ -185,7 +186,8 @@ class ConversationHub(Actor):
 
     async def _activate(self, key: str) -> None:
         """Start a conversation and tell those who wait for it."""
-        await anyio.sleep(self._health.rest(key, self.context.system.now()))
+        if rest := self._health.rest(key, self.context.system.now()):
+            await anyio.sleep(rest)
         if not await self._take_room(key):
             self.table.entries.pop(key)
             self.table.changed()

@@ -36,7 +36,7 @@ class Live:
         self.ref: ActorRef | None = None
         self.busy = False
         self.parked = False
-        self.logs: set[TurnLog] = set()
+        self.logs: list[TurnLog] = []
 
     @property
     def idle(self) -> bool:

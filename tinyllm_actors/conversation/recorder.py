@@ -17,6 +17,7 @@ from tinyllm_actors.conversation.entries import (
     TimerSet,
 )
 from tinyllm_actors.conversation.run_journal import Resumption, RunJournal
+from tinyllm_actors.kernel import ChildSpec
 from tinyllm_actors.llm.messages import AssistantMessage, ToolMessage
 from tinyllm_actors.tool import Decision
 
@@ -27,17 +28,20 @@ if TYPE_CHECKING:
     from tinyllm_actors.conversation.entries import Entry, TreeEntry
     from tinyllm_actors.conversation.live import Live, LiveTable
     from tinyllm_actors.conversation.writer import Writer
+    from tinyllm_actors.kernel import Actor
     from tinyllm_actors.llm import Completion, UserMessage
     from tinyllm_actors.llm.messages import ContentPart
     from tinyllm_actors.tool import ApprovalRequest, ToolOutcome, ToolRequest
 
-__all__ = ["APPROVALS", "OUR_TIMERS", "Recorder", "resumption_of"]
+__all__ = ["APPROVALS", "OUR_TIMERS", "Journalled", "Recorder", "resumption_of"]
 
 OUR_TIMERS: Final = "tinyllm_actors:"
 """What the names of timers begin with that no user has set."""
 
 APPROVALS: Final = OUR_TIMERS + "approvals"
 """The timer that wakes a conversation whose questions to people expire."""
+
+_NONE: Final[frozenset[str]] = frozenset()
 
 
 class Recorder(RunJournal):
@@ -46,6 +50,7 @@ class Recorder(RunJournal):
     Args:
         writer: of the conversation.
         unheard: takes what a run did not hear any more.
+        held: is told when the writer holds something, which is to be written soon.
         live: is told when all that may be done is to wait for a person.
         table: what it is in.
 
@@ -53,26 +58,29 @@ class Recorder(RunJournal):
         turn_id: which turn.
     """
 
+    __slots__ = ("_asked", "_held", "_live", "_open", "_table", "_unheard", "_writer", "turn_id")
+
     def __init__(
         self,
         writer: Writer,
         unheard: Callable[[str | list[ContentPart]], None],
+        held: Callable[[], None],
         live: Live,
         table: LiveTable,
     ) -> None:
         self._writer = writer
         self._unheard = unheard
+        self._held = held
         self._live = live
         self._table = table
-        self._asked: set[str] = set()
-        self._open: set[str] = set()
+        self._asked = self._open = _NONE
         self.turn_id = ""
 
     def begin(self, turn_id: str, turn: OpenTurn | None) -> None:
         """Record another turn; one that goes on stands where the journal says."""
         self.turn_id = turn_id
-        self._asked = set() if turn is None else set(turn.asked)
-        self._open = set() if turn is None else set(turn.open)
+        self._asked = _NONE if turn is None else frozenset(turn.asked)
+        self._open = _NONE if turn is None else frozenset(turn.open)
         self._mark()
 
     def _mark(self) -> None:
@@ -88,14 +96,19 @@ class Recorder(RunJournal):
     async def thought(
         self, completion: Completion, intents: Sequence[ToolRequest], asked: Sequence[ApprovalRequest]
     ) -> None:
-        """Record an answer with what is about to be done about it, in one transaction."""
+        """Record an answer with what is about to be done about it, or with what comes of it, in one transaction."""
         entries: list[Entry] = [*map(_intent, intents), *map(_question, asked)]
         expires = [request.expires_at for request in asked if request.expires_at is not None]
         if expires:
             entries.append(TimerSet(timer_id=APPROVALS, due=min(expires)))
-        await self._writer.write(ModelAnswered(completion=completion), *entries, *self.timer_over(bool(expires)))
-        self._open = {request.call_id for request in intents}
-        self._asked = {request.call_id for request in asked}
+        answer = ModelAnswered(completion=completion)
+        if entries:
+            await self._writer.write(answer, *entries, *self.timer_over(bool(expires)))
+        else:  # nothing is done about it but to end the turn, or to say more: it is stored with that
+            self._writer.hold(answer, *self.timer_over())
+            self._held()
+        self._open = frozenset(request.call_id for request in intents)
+        self._asked = frozenset(request.call_id for request in asked)
         if expires:
             self._table.alarms.wake(min(expires))
         self._mark()
@@ -107,14 +120,14 @@ class Recorder(RunJournal):
     async def intended(self, requests: Sequence[ToolRequest]) -> None:
         """Record calls that are about to run."""
         if requests:
-            self._open.update(request.call_id for request in requests)
+            self._open = self._open.union(request.call_id for request in requests)
             self._mark()
             await self._writer.write(*map(_intent, requests))
 
     async def happened(self, outcomes: Sequence[ToolOutcome]) -> None:
         """Record the ends of calls."""
         await self._writer.write(*map(_result, outcomes))
-        self._open.difference_update(outcome.call_id for outcome in outcomes)
+        self._open = self._open.difference(outcome.call_id for outcome in outcomes)
         self._mark()
 
     async def decided(self, call_id: str, decision: Decision) -> None:
@@ -127,7 +140,7 @@ class Recorder(RunJournal):
                 arguments=decision.arguments,
             )
         )
-        self._asked.discard(call_id)
+        self._asked -= {call_id}
         self._mark()
 
     async def heard(self, message: UserMessage) -> None:
@@ -137,6 +150,37 @@ class Recorder(RunJournal):
     def unheard(self, message: UserMessage) -> None:
         """Make it a turn of its own."""
         self._unheard(message.content)
+
+
+class Journalled(ChildSpec):
+    """How to make the agent of one conversation: as the set's spec says, and with a journal.
+
+    Its session is the key, unless the spec names one.
+
+    Args:
+        key: of the conversation.
+        spec: of the set; what it holds is shared.
+        journal: of the conversation.
+        user_of: see `ConversationSettings`.
+    """
+
+    __slots__ = ("_journal", "_key", "_user_of")
+
+    def __init__(
+        self, key: str, spec: ChildSpec, journal: RunJournal, user_of: Callable[[str], str | None] | None
+    ) -> None:
+        super().__init__(spec.factory)
+        self.args, self.kwargs, self.options = spec.args, spec.kwargs, spec.options
+        self._key = key
+        self._journal = journal
+        self._user_of = user_of
+
+    def make(self) -> Actor:
+        """Return a new agent."""
+        options = {"session_id": self._key, **self.kwargs, "journal": self._journal}
+        if self._user_of is not None:
+            options["user_id"] = self._user_of(self._key)
+        return self.factory(*self.args, **options)
 
 
 def _intent(request: ToolRequest) -> CallIntent:

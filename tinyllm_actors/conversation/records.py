@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from tinyllm_actors.conversation.codec import Sealed
     from tinyllm_actors.conversation.entries import Entry
+    from tinyllm_actors.errors import StoreError
 
 __all__ = [
     "MAX_KEY_CHARS",
@@ -25,6 +26,7 @@ __all__ = [
     "Record",
     "StoreStats",
     "Summary",
+    "Taken",
     "check_claim",
     "check_key",
     "check_page",
@@ -203,6 +205,19 @@ class Loaded:
             CorruptJournal: one is not what was written.
         """
         return [unseal(record.kind, record.version, record.body) for record in self.records]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A conversation that was claimed, and what is in it.
+
+    Attributes:
+        grant: the right to append to it.
+        loaded: what a thaw needs; or why it could not be read.
+    """
+
+    grant: Grant
+    loaded: Loaded | StoreError
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,11 @@ class RunJournal(abc.ABC):
     """Records a run: each method returns when what it was told is durable.
 
     The run calls them in the order in which things happen, one at a time: what a model said before anything is done
-    about it, what is about to be done before it is done, what came of it as soon as it is known.
+    about it, what is about to be done before it is done, what came of it as soon as it is known. Only an answer about
+    which nothing is to be done may become durable together with what the journal is told next, or a moment later.
     """
+
+    __slots__ = ()
 
     @abc.abstractmethod
     def idempotency_key(self, step: int, call_id: str) -> str:

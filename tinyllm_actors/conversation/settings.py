@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tinyllm_actors.errors import ConfigurationError
-from tinyllm_actors.kernel import ChildSpec, Restart
 
 if TYPE_CHECKING:
     from tinyllm_actors.conversation.compaction import Compaction
@@ -61,12 +60,3 @@ class ConversationSettings:
         for name in ("max_queued", "max_failures", "patience"):
             if getattr(self, name) < 0:
                 raise ConfigurationError(f"{name} must be 0 or more, got {getattr(self, name)!r}")
-
-    def agent_of(self, key: str, agent: ChildSpec, journal: Any) -> ChildSpec:
-        """Return the spec of a conversation's agent. Its session is the key, unless `agent` names one."""
-        options: dict[str, Any] = {"session_id": key, **agent.kwargs, "journal": journal}
-        if self.user_of is not None:
-            options["user_id"] = self.user_of(key)
-        spec = ChildSpec(agent.factory, *agent.args, **options)
-        spec.options = agent.with_options(restart=Restart.TEMPORARY).options
-        return spec

@@ -24,12 +24,23 @@ from __future__ import annotations
 import abc
 from typing import TYPE_CHECKING
 
+from tinyllm_actors.conversation.records import Taken
+from tinyllm_actors.errors import StoreError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
-    from tinyllm_actors.conversation.records import Append, DueTimer, Grant, Loaded, Record, StoreStats, Summary
+    from tinyllm_actors.conversation.records import (
+        Append,
+        DueTimer,
+        Grant,
+        Loaded,
+        Record,
+        StoreStats,
+        Summary,
+    )
 
 __all__ = ["ConversationStore"]
 
@@ -125,6 +136,28 @@ class ConversationStore(abc.ABC):
         Raises:
             CorruptJournal: an entry that is not the newest is damaged or missing.
         """
+
+    async def take(self, keys: Sequence[str], owner: str) -> list[Taken]:
+        """Claim conversations, whoever had them, and return what a thaw of each needs.
+
+        It says what `claim` and then a `load` of each key say; a store that can do so in fewer steps should.
+
+        Args:
+            keys: which; those that are named twice come once.
+            owner: who claims.
+
+        Raises:
+            StoreError: as the module says; conversations may be claimed by then. One that cannot be read fails
+                alone: see `Taken`.
+            ValueError: a key or the owner is not one that every store can hold.
+        """
+        found: list[Taken] = []
+        for grant in await self.claim(keys, owner):
+            try:
+                found.append(Taken(grant, await self.load(grant.key)))
+            except StoreError as error:
+                found.append(Taken(grant, error))
+        return found
 
     @abc.abstractmethod
     async def cut(self, grant: Grant, after: int) -> int:

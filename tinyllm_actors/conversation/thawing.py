@@ -9,13 +9,13 @@ import structlog
 
 from tinyllm_actors.conversation.records import corrupt
 from tinyllm_actors.conversation.state import ConversationState
-from tinyllm_actors.errors import EntryRejected
+from tinyllm_actors.errors import EntryRejected, StoreError
 
 if TYPE_CHECKING:
-    from tinyllm_actors.conversation.records import Grant, Loaded
+    from tinyllm_actors.conversation.records import Grant, Loaded, Taken
     from tinyllm_actors.conversation.store import ConversationStore
 
-__all__ = ["Thawed", "state_of", "thaw", "thaw_claimed"]
+__all__ = ["Thawed", "state_of", "thaw", "thaw_taken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +60,21 @@ async def thaw(store: ConversationStore, key: str, owner: str) -> Thawed:
         CorruptJournal: the journal is damaged before its end, so it is not used at all.
         StoreError: the store failed; nothing is claimed, or what is claimed was not used.
     """
-    [grant] = await store.claim([key], owner)
-    return await thaw_claimed(store, grant)
+    [taken] = await store.take([key], owner)
+    return await thaw_taken(store, taken)
 
 
-async def thaw_claimed(store: ConversationStore, grant: Grant) -> Thawed:
+async def thaw_taken(store: ConversationStore, taken: Taken) -> Thawed:
     """Return what the journal of a conversation that was claimed just now says; otherwise as `thaw`.
 
     Raises:
         CorruptJournal: the journal is damaged before its end, so it is not used at all.
-        StoreError: the store failed; nothing is claimed, or what is claimed was not used.
+        StoreError: it could not be read, or its damaged end not be cut.
     """
+    grant, loaded = taken.grant, taken.loaded
+    if isinstance(loaded, StoreError):
+        raise loaded
     key = grant.key
-    if grant.last == 0:
-        return Thawed(grant, ConversationState())
-    loaded = await store.load(key)
     state = state_of(key, loaded)
     if loaded.damaged:
         end = loaded.last - loaded.damaged

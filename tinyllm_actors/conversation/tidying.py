@@ -35,6 +35,8 @@ class Tidier:
         spawn: starts the actor that summarises, when it is needed.
     """
 
+    __slots__ = ("_agent", "_key", "_llm", "_settings", "_spawn", "_writer")
+
     def __init__(
         self,
         key: str,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from tinyllm_actors.conversation.entries import TimerFired, TimerSet
 from tinyllm_actors.function.tracing import TracePosition
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.conversation.wishes import Cancel
     from tinyllm_actors.llm.messages import ContentPart
 
-__all__ = ["CallOff", "Ended", "Idle", "Turn", "Unheard", "plain_value", "seen_to"]
+__all__ = ["FLUSH", "IDLE", "CallOff", "Ended", "Flush", "Idle", "Turn", "Unheard", "plain_value"]
 
 
 @dataclass(slots=True, eq=False)
@@ -71,25 +70,19 @@ class Unheard:
 
 
 @dataclass(frozen=True, slots=True)
+class Flush:
+    """What is held back has waited for long enough."""
+
+
+FLUSH: Final = Flush()
+
+
+@dataclass(frozen=True, slots=True)
 class Idle:
     """Nothing has come for a while."""
 
 
-def seen_to(timer: TimerSet, now: float) -> TimerFired | TimerSet:
-    """Return what is written when a timer has fired: that it has, or when a repeated one fires next.
-
-    What was missed meanwhile is skipped: of an hourly timer that was due at 8:00 and is seen to at 10:30, the next is
-    at 11:00.
-
-    Args:
-        timer: as it was set.
-        now: seconds since the epoch.
-    """
-    if timer.every is None:
-        return TimerFired(timer_id=timer.timer_id)
-    missed = max(0, int((now - timer.due) // timer.every))
-    due = timer.due + (missed + 1) * timer.every
-    return TimerSet(timer_id=timer.timer_id, due=due, content=timer.content, every=timer.every)
+IDLE: Final = Idle()
 
 
 def plain_value(value: Any) -> Any:

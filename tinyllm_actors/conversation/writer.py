@@ -27,6 +27,8 @@ __all__ = ["MIN_WAIT", "Writer", "chained"]
 MIN_WAIT: Final = 1.0
 """Seconds that a store gets for one attempt, however little patience is left."""
 
+_BACKOFF: Final = Backoff(0.05, 2.0, jitter=0.2)
+
 _TREE: Final = frozenset(TreeEntry.__args__)
 
 
@@ -46,7 +48,8 @@ class Writer:
     """Appends to one conversation and keeps its state in step with what is stored.
 
     A store that fails for the moment is tried again, with the same entries, which are known by their ids. What is
-    under way is finished though the caller is cancelled: otherwise the state would not know what is stored.
+    under way is finished though the caller is cancelled: otherwise the state would not know what is stored. What is
+    held is in nobody's journal and in no state until then.
 
     Args:
         journal: of the store.
@@ -58,20 +61,31 @@ class Writer:
         error: why it is of no use any more: its state may lack what is stored.
     """
 
+    __slots__ = ("_held", "_journal", "_lock", "_patience", "error", "grant", "since_snapshot", "state")
+
     def __init__(self, journal: Journal, grant: Grant, state: ConversationState, *, patience: float) -> None:
         self.grant = grant
         self.state = state
         self.error: StoreError | None = None
         self.since_snapshot = 0
+        self._held: tuple[Entry, ...] = ()
         self._journal = journal
         self._patience = patience
-        self._backoff = Backoff(0.05, 2.0, jitter=0.2)
-        self._lock = anyio.Lock()
+        self._lock: anyio.Lock | None = None  # while somebody writes: one of its own takes a kilobyte
 
     async def snapshot(self) -> None:
         """Store all that is known; raises as `write` does."""
         await self.write(snapshot=True)
         self.since_snapshot = 0
+
+    def hold(self, *entries: Entry) -> None:
+        """Keep entries back, to be stored with whatever is written next; `flush` if nothing is."""
+        self._held += entries
+
+    async def flush(self) -> None:
+        """Store what is held; raises as `write` does."""
+        if self._held:
+            await self.write()
 
     async def write(self, *entries: Entry, snapshot: bool = False) -> list[Entry]:
         """Store entries behind the head, take them in, and return them as they were stored.
@@ -82,24 +96,49 @@ class Writer:
         """
         found: list[Entry] = []
         with anyio.CancelScope(shield=True):  # bounded by the patience and the store's own time-outs
-            async with self._lock:
-                if self.error is not None:
-                    raise self.error
-                if snapshot:  # made here, as it must lack nothing that is stored before it
-                    entries = (Snapshot(state=self.state.dump()),)
-                found = chained(self.state.head, entries)
-                self.state.check(found)
-                try:
-                    await self._store(found)
-                except EntryRejected:
-                    raise
-                except StoreError as error:
-                    self.error = error
-                    raise
-                for entry in found:
-                    self.state.apply(entry)
-                self.since_snapshot += len(found)
+            lock = self._lock
+            if lock is None:
+                lock = self._lock = anyio.Lock(fast_acquire=True)
+            try:
+                async with lock:
+                    found = await self._write(entries, snapshot=snapshot)
+            finally:
+                if not lock.locked():
+                    self._lock = None
         await anyio.lowlevel.checkpoint_if_cancelled()
+        return found
+
+    async def _write(self, entries: Iterable[Entry], *, snapshot: bool) -> list[Entry]:
+        if self.error is not None:
+            raise self.error
+        held = self._held
+        if snapshot:  # made here, as it must lack nothing that is stored before it
+            if held:
+                await self._write((), snapshot=False)
+            held, entries = (), (Snapshot(state=self.state.dump()),)
+        try:
+            found = await self._append((*held, *entries))
+        except EntryRejected:
+            if held and entries:  # it may be that only the new ones cannot be stored
+                await self._write((), snapshot=False)
+            self._held = self._held[len(held) :]
+            raise
+        self._held = self._held[len(held) :]  # more may have come meanwhile
+        return found
+
+    async def _append(self, entries: Iterable[Entry]) -> list[Entry]:
+        found = chained(self.state.head, entries)
+        self.state.check(found)
+        try:
+            await self._store(found)
+        except EntryRejected:
+            raise
+        except StoreError as error:
+            self.error = error
+            raise
+        for entry in found:
+            self.state.apply(entry)
+        self.since_snapshot += len(found)
         return found
 
     async def _store(self, entries: list[Entry]) -> None:
@@ -115,7 +154,7 @@ class Writer:
                     f"the store has not answered for {self._patience:g} s", keys=(self.grant.key,)
                 ) from None
             except StoreError as error:
-                wait = self._backoff.delay(attempt, random.random())
+                wait = _BACKOFF.delay(attempt, random.random())
                 if not error.retryable or anyio.current_time() + wait > until:
                     raise
                 structlog.get_logger(__name__).warning(

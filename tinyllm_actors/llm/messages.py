@@ -38,19 +38,19 @@ __all__ = [
 ]
 
 
-class TextPart(msgspec.Struct, tag_field="type", tag="text", frozen=True):
+class TextPart(msgspec.Struct, tag_field="type", tag="text", frozen=True, gc=False):
     """A piece of text inside a message of several parts."""
 
     text: str
 
 
-class ImagePart(msgspec.Struct, tag_field="type", tag="image_url", frozen=True):
+class ImagePart(msgspec.Struct, tag_field="type", tag="image_url", frozen=True, gc=False):
     """A picture: `image_url` is `{"url": "https://…" or "data:image/png;base64,…", "detail": …}`."""
 
     image_url: dict[str, str]
 
 
-class FilePart(msgspec.Struct, tag_field="type", tag="file", frozen=True):
+class FilePart(msgspec.Struct, tag_field="type", tag="file", frozen=True, gc=False):
     """A file: `file` is `{"file_data": "data:…;base64,…", "filename": …}` or `{"file_id": …}`."""
 
     file: dict[str, str]
@@ -59,27 +59,27 @@ class FilePart(msgspec.Struct, tag_field="type", tag="file", frozen=True):
 ContentPart: TypeAlias = TextPart | ImagePart | FilePart
 
 
-class SystemMessage(msgspec.Struct, tag_field="role", tag="system", frozen=True):
+class SystemMessage(msgspec.Struct, tag_field="role", tag="system", frozen=True, gc=False):
     """Standing instructions."""
 
     content: str
 
 
-class UserMessage(msgspec.Struct, tag_field="role", tag="user", frozen=True, omit_defaults=True):
+class UserMessage(msgspec.Struct, tag_field="role", tag="user", frozen=True, omit_defaults=True, gc=False):
     """What the user said."""
 
     content: str | list[ContentPart]
     name: str | None = None
 
 
-class FunctionCall(msgspec.Struct, frozen=True):
+class FunctionCall(msgspec.Struct, frozen=True, gc=False):
     """Which function, with which arguments (JSON text, exactly as the model wrote it)."""
 
     name: str
     arguments: str = "{}"
 
 
-class ToolCall(msgspec.Struct, tag_field="type", tag="function", frozen=True):
+class ToolCall(msgspec.Struct, tag_field="type", tag="function", frozen=True, gc=False):
     """A call that the model asks for; its result goes back under the same `id`."""
 
     id: str
@@ -96,7 +96,7 @@ class ToolCall(msgspec.Struct, tag_field="type", tag="function", frozen=True):
         return self.function.arguments
 
 
-class AssistantMessage(msgspec.Struct, tag_field="role", tag="assistant", frozen=True, omit_defaults=True):
+class AssistantMessage(msgspec.Struct, tag_field="role", tag="assistant", frozen=True, omit_defaults=True, gc=False):
     """What the model said: text, tool calls, or both.
 
     `reasoning_content` is the model's thinking where the provider shows it. It is kept apart from the answer.
@@ -109,7 +109,7 @@ class AssistantMessage(msgspec.Struct, tag_field="role", tag="assistant", frozen
     refusal: str | None = None
 
 
-class ToolMessage(msgspec.Struct, tag_field="role", tag="tool", frozen=True, omit_defaults=True):
+class ToolMessage(msgspec.Struct, tag_field="role", tag="tool", frozen=True, omit_defaults=True, gc=False):
     """The result of one tool call."""
 
     tool_call_id: str

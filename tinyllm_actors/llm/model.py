@@ -98,7 +98,7 @@ class ChatRequest:
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Tokens of one call.
 
     Attributes:
@@ -118,7 +118,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     reasoning_tokens: int = 0
 
 
-class Completion(msgspec.Struct, frozen=True):
+class Completion(msgspec.Struct, frozen=True, gc=False):
     """A whole answer.
 
     Attributes:

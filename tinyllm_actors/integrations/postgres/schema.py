@@ -123,6 +123,38 @@ MIGRATIONS: Final = (
     """
     CREATE INDEX tinyllm_actors_conversations_held ON tinyllm_actors_conversations (key) WHERE owner IS NOT NULL
     """,
+    # Claim conversations and read them in one round trip. What is read is read by later statements than the one that
+    # locks, as those see what was committed before it had its locks; and one by one, each by its index, whatever the
+    # planner knows of the tables. A conversation is a row that says what it is, and one for each entry from its newest
+    # snapshot on.
+    """
+    CREATE FUNCTION tinyllm_actors_take(keys text[], new_owner text) RETURNS TABLE (
+        place integer, granted bigint, last bigint, snapshot bigint,
+        sequence bigint, id text, kind text, version integer, at double precision, epoch bigint, owner text,
+        checksum bigint, body bytea
+    ) LANGUAGE plpgsql AS $$
+    #variable_conflict use_column
+    DECLARE
+        held record;
+    BEGIN
+        INSERT INTO tinyllm_actors_conversations AS c (key, owner, epoch, updated)
+        SELECT k, new_owner, nextval('tinyllm_actors_epochs'), extract(epoch FROM clock_timestamp())
+        FROM unnest(keys) AS k ORDER BY k COLLATE "C"
+        ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, epoch = nextval('tinyllm_actors_epochs'),
+            updated = excluded.updated;
+        FOR number IN 1..cardinality(keys) LOOP
+            SELECT c.id, c.epoch, c.last, c.snapshot INTO held
+            FROM tinyllm_actors_conversations c WHERE c.key = keys[number];
+            RETURN QUERY SELECT number, held.epoch, held.last, held.snapshot, NULL::bigint, NULL, NULL, NULL::integer,
+                NULL::double precision, NULL::bigint, NULL, NULL::bigint, NULL::bytea;
+            RETURN QUERY SELECT number, NULL::bigint, NULL::bigint, NULL::bigint,
+                e.sequence, e.id, e.kind, e.version, e.at, e.epoch, e.owner, e.checksum, e.body
+            FROM tinyllm_actors_entries e WHERE e.conversation = held.id AND e.sequence >= held.snapshot
+            ORDER BY e.sequence;
+        END LOOP;
+    END
+    $$;
+    """,
 )
 """Each leads from one version to the next; they may be added to, never changed."""
 

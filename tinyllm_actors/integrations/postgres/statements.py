@@ -14,7 +14,20 @@ if TYPE_CHECKING:
     from tinyllm_actors.conversation.codec import Sealed
     from tinyllm_actors.integrations.postgres.connection import Connection
 
-__all__ = ["append", "claim", "count", "cut", "delete", "due_timers", "list_keys", "page", "prune", "read", "release"]
+__all__ = [
+    "append",
+    "claim",
+    "count",
+    "cut",
+    "delete",
+    "due_timers",
+    "list_keys",
+    "page",
+    "prune",
+    "read",
+    "release",
+    "take",
+]
 
 _RECORD: Final = "e.sequence, e.id, e.kind, e.version, e.at, e.epoch, e.owner, e.checksum, e.body"
 _ABOVE_ALL: Final = "\U0010ffff"
@@ -100,6 +113,29 @@ async def read(connection: Connection, key: str, after: int) -> dict[bool, tuple
     records, snapshot, _ = found[False]
     if damaged_since_snapshot(records, after=after, snapshot=snapshot):
         found[True] = await _read(connection, key, after, whole=True)
+    return found
+
+
+async def take(
+    connection: Connection, keys: Sequence[str], owner: str
+) -> list[tuple[Grant, dict[bool, tuple[list[Record], int, int]]]]:
+    """Claim conversations, whoever has them; return the grant of each and what `read` returns, in one round trip."""
+    unique = list(dict.fromkeys(keys))
+    rows = await connection.fetch("SELECT * FROM tinyllm_actors_take($1, $2)", unique, owner)
+    found: list[tuple[Grant, dict[bool, tuple[list[Record], int, int]]]] = []
+    records: list[Record] = []
+    for row in rows:
+        place, granted, last, snapshot, *record = row
+        key = unique[place - 1]
+        if granted is None:
+            records.append(Record(key, *record))
+        else:
+            records = []
+            found.append((Grant(key, owner, granted, last), {False: (records, snapshot, last)}))
+    for grant, versions in found:
+        records, snapshot, _ = versions[False]
+        if damaged_since_snapshot(records, after=0, snapshot=snapshot):
+            versions[True] = await _read(connection, grant.key, 0, whole=True)
     return found
 
 

@@ -8,16 +8,17 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from tinyllm_actors.conversation import ConversationStore
+from tinyllm_actors.conversation import ConversationStore, Loaded, Taken
 from tinyllm_actors.conversation.batches import by_key, fresh
 from tinyllm_actors.conversation.records import check_claim, check_key, check_page, unbroken, usable
-from tinyllm_actors.errors import MissingDependency, OutcomeUnknown, StoreUnavailable
+from tinyllm_actors.errors import CorruptJournal, MissingDependency, OutcomeUnknown, StoreUnavailable
 from tinyllm_actors.integrations._asyncio_bridge import acquire_bridge
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from tinyllm_actors.conversation import Append, DueTimer, Grant, Loaded, Record, StoreStats, Summary
+    from tinyllm_actors.conversation import Append, DueTimer, Grant, Record, StoreStats, Summary
+    from tinyllm_actors.errors import StoreError
     from tinyllm_actors.integrations._asyncio_bridge import Bridge
     from tinyllm_actors.integrations.postgres.connection import Connection
     from tinyllm_actors.integrations.postgres.pool import Connections
@@ -153,6 +154,19 @@ class PostgresStore(ConversationStore):
         """Return the newest snapshot and what is behind it."""
         found = await self._run(partial(statements.read, key=check_key(key), after=after), writes=False)
         return usable(key, after, found.__getitem__)
+
+    async def take(self, keys: Sequence[str], owner: str) -> list[Taken]:
+        """Claim conversations and read them, in one round trip."""
+        check_claim(keys, owner)
+        found: list[Taken] = []
+        for grant, versions in await self._run(partial(statements.take, keys=tuple(keys), owner=owner), writes=True):
+            loaded: Loaded | StoreError
+            try:
+                loaded = usable(grant.key, 0, versions.__getitem__)
+            except CorruptJournal as error:
+                loaded = error
+            found.append(Taken(grant, loaded))
+        return found
 
     async def cut(self, grant: Grant, after: int) -> int:
         """Remove damaged entries at the end."""

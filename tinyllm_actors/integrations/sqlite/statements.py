@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from tinyllm_actors.conversation import DueTimer, Grant, Record, StoreStats, Summary
+from tinyllm_actors.conversation import DueTimer, Grant, Loaded, Record, StoreStats, Summary, Taken
 from tinyllm_actors.conversation.batches import fresh, timers_of
-from tinyllm_actors.errors import Fenced
+from tinyllm_actors.conversation.records import usable
+from tinyllm_actors.errors import CorruptJournal, Fenced
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping, Sequence
 
     from tinyllm_actors.conversation.codec import Sealed
+    from tinyllm_actors.errors import StoreError
 
 __all__ = [
     "append",
@@ -27,6 +30,7 @@ __all__ = [
     "prunable",
     "prune",
     "read",
+    "read_taken",
     "release",
 ]
 
@@ -139,6 +143,20 @@ def read(database: sqlite3.Connection, key: str, after: int, whole: bool) -> tup
         (conversation, first),
     )
     return [Record(key, *values) for values in rows], snapshot, last
+
+
+def read_taken(database: sqlite3.Connection, grants: Sequence[Grant]) -> list[Taken]:
+    """Return what thaws of conversations need that were claimed just now."""
+    found: list[Taken] = []
+    for grant in grants:
+        loaded: Loaded | StoreError = Loaded((), 0)
+        if grant.last:  # else it is new
+            try:
+                loaded = usable(grant.key, 0, partial(read, database, grant.key, 0))
+            except CorruptJournal as error:
+                loaded = error
+        found.append(Taken(grant, loaded))
+    return found
 
 
 def cut(database: sqlite3.Connection, grant: Grant, after: int) -> int:

@@ -15,13 +15,16 @@ from tinyllm_actors.integrations.sqlite.database import Database
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tinyllm_actors.conversation import Append, DueTimer, Grant, Loaded, Record, StoreStats, Summary
+    from tinyllm_actors.conversation import Append, DueTimer, Grant, Loaded, Record, StoreStats, Summary, Taken
 
 __all__ = ["BUSY_TIMEOUT", "SQLiteStore", "Synchronous"]
 
 Synchronous: TypeAlias = Literal["full", "normal"]
 
 BUSY_TIMEOUT: Final = 5.0
+
+READ_AT_ONCE: Final = 16
+"""Conversations that a thread reads in one turn: others wait for it no longer than for these."""
 
 
 class SQLiteStore(ConversationStore):
@@ -115,6 +118,15 @@ class SQLiteStore(ConversationStore):
         return await self._file().read(
             lambda database: usable(key, after, partial(statements.read, database, key, after))
         )
+
+    async def take(self, keys: Sequence[str], owner: str) -> list[Taken]:
+        """Claim conversations in one transaction, and read them in few: each is a thread's turn."""
+        grants = await self.claim(keys, owner)
+        found: list[Taken] = []
+        for first in range(0, len(grants), READ_AT_ONCE):
+            some = grants[first : first + READ_AT_ONCE]
+            found += await self._file().read(partial(statements.read_taken, grants=some))
+        return found
 
     async def cut(self, grant: Grant, after: int) -> int:
         """Remove damaged entries at the end."""
