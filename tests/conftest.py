@@ -203,6 +203,19 @@ def _processes() -> set[int]:
     return children
 
 
+def pytest_collection_finish() -> None:
+    """Let the garbage collector leave alone what was imported to collect the tests: it would look at it in each."""
+    gc.freeze()
+
+
+@pytest.fixture
+def only_new_garbage() -> Iterator[None]:
+    """Let `gc.collect()` look at what the test makes only: at everything imported, it takes a second."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves threads, processes, tasks or unclosed resources, or that tried to leave this machine.

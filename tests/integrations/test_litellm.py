@@ -286,6 +286,7 @@ async def test_an_error_in_the_readers_block_is_the_readers() -> None:
         await server.wait_closed_connection(1.0)
 
 
+@pytest.mark.usefixtures("only_new_garbage")
 async def test_a_call_that_is_cancelled_while_its_request_is_written_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

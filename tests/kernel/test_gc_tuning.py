@@ -49,11 +49,11 @@ def test_the_switch_holds_inside_the_block_only() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.usefixtures("only_new_garbage")
 @pytest.mark.parametrize("kind", [Fragile, PlainFragile])
 async def test_an_actor_that_ended_is_free_without_the_collector(kind: type[Actor]) -> None:
     """What ended by a stop, a kill or a crash is freed at once, with no circle left for the collector."""
     alive: weakref.WeakSet[Actor] = weakref.WeakSet()
-    gc.collect()
     gc.disable()
     try:
         async with ActorSystem(supervisor=Supervisor(backoff=None)) as system:

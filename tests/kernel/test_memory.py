@@ -76,9 +76,8 @@ class Produces(Actor):
 
 
 @pytest.fixture
-def no_collector() -> Iterator[None]:
+def no_collector(only_new_garbage: None) -> Iterator[None]:
     """Let nothing be freed but what nobody holds."""
-    gc.collect()
     gc.disable()
     yield
     gc.enable()

@@ -41,6 +41,7 @@ def many() -> list[ToolRequest]:
     return [ToolRequest(str(n), "work", f'{{"n": {n}}}') for n in range(MANY)]
 
 
+@pytest.mark.usefixtures("only_new_garbage")
 async def test_792_calls_in_one_turn() -> None:
     """The cap holds, results come in the order of the calls, and what one turn took is free for the next."""
     counts.update(running=0, peak=0)

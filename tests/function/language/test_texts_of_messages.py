@@ -101,8 +101,8 @@ def test_an_answer_may_have_what_is_left() -> None:
     sizes: dict[str, Any] = {"prompt": 100, "context_window": 1000, "max_output": 500, "expected_io_ratio": 2.0}
     assert answer_tokens("max", **sizes) == 500
     assert answer_tokens("expected_ratio", **sizes) == 200
-    assert answer_tokens("max", **{**sizes, "context_window": None}) is None
-    assert answer_tokens("expected_ratio", **{**sizes, "context_window": None, "max_output": None}) == 200
+    assert answer_tokens("max", **(sizes | {"context_window": None})) is None
+    assert answer_tokens("expected_ratio", **(sizes | {"context_window": None, "max_output": None})) == 200
 
 
 def test_only_vectors_of_one_length_are_compared() -> None:

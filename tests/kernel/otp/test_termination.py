@@ -218,6 +218,7 @@ async def test_the_name_of_a_temporary_child_is_free_again(strategy: Strategy, h
         assert supervisor.children == []
 
 
+@pytest.mark.usefixtures("only_new_garbage")
 async def test_nothing_is_kept_of_a_temporary_child() -> None:
     """Once it has ended and its reference is dropped, its arguments are garbage."""
 
