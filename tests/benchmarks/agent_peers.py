@@ -138,8 +138,100 @@ async def langgraph() -> AsyncGenerator[Subject]:
     yield Graphs()
 
 
+@asynccontextmanager
+async def agno() -> AsyncGenerator[Subject]:
+    """Open agno: one agent for all conversations, a list of messages for each, without a database."""
+    known: dict[str, Any] = {}
+    message = load("agno.models.message").Message
+
+    class Talk:
+        def __init__(self, agent: Any, forgetful: bool) -> None:
+            self.agent = agent
+            self.forgetful = forgetful
+            self.messages: list[Any] = []
+
+        async def turn(self, content: str) -> None:
+            result = await self.agent.arun([*self.messages, message(role="user", content=content)])
+            assert result.content
+            if not self.forgetful:
+                self.messages = [said for said in result.messages if said.role != "system"]
+
+        async def stream(self, content: str) -> int:
+            count = 0
+            async for event in self.agent.arun([*self.messages, message(role="user", content=content)], stream=True):
+                count += event.event == "RunContent"
+            return count
+
+    class Agents:
+        async def conversation(self, base: str, *, forgetful: bool = False) -> Conversation:
+            if base not in known:
+                model = load("agno.models.openai").OpenAIChat(
+                    id="bench", base_url=base, api_key="x", max_retries=0, timeout=600
+                )
+                known[base] = load("agno.agent").Agent(
+                    model=model, system_message=CHARACTER, tools=[get_user_property], telemetry=False
+                )
+            return Talk(known[base], forgetful)
+
+    yield Agents()
+
+
+@asynccontextmanager
+async def autogen() -> AsyncGenerator[Subject]:
+    """Open autogen: one client for all conversations, an agent for each, as an agent of it holds its own messages."""
+    warnings.filterwarnings("ignore", "Resolved model mismatch")
+    clients: dict[str, Any] = {}
+    chat = load("autogen_agentchat.messages")
+
+    class Talk:
+        def __init__(self, client: Any, forgetful: bool) -> None:
+            self.client = client
+            self.forgetful = forgetful
+            self.agent = self.fresh()
+
+        def fresh(self, *, streaming: bool = False) -> Any:
+            return load("autogen_agentchat.agents").AssistantAgent(
+                "bench",
+                self.client,
+                tools=[get_user_property],
+                system_message=CHARACTER,
+                reflect_on_tool_use=True,
+                model_client_stream=streaming,
+            )
+
+        async def turn(self, content: str) -> None:
+            result = await self.agent.run(task=content)
+            assert result.messages[-1].content
+            if self.forgetful:
+                self.agent = self.fresh()
+
+        async def stream(self, content: str) -> int:
+            count = 0
+            async for event in self.fresh(streaming=True).run_stream(task=content):
+                count += isinstance(event, chat.ModelClientStreamingChunkEvent)
+            return count
+
+    class Agents:
+        async def conversation(self, base: str, *, forgetful: bool = False) -> Conversation:
+            if base not in clients:
+                about = {"vision": False, "function_calling": True, "json_output": False, "family": "unknown"}
+                clients[base] = load("autogen_ext.models.openai").OpenAIChatCompletionClient(
+                    model="bench",
+                    base_url=base,
+                    api_key="x",
+                    max_retries=0,
+                    timeout=600,
+                    model_info={**about, "structured_output": False},
+                )
+            return Talk(clients[base], forgetful)
+
+    yield Agents()
+
+
 PEERS: dict[str, Callable[[], AbstractAsyncContextManager[Subject]]] = {
     "pydantic-ai": pydantic_ai,
     "openai-agents": openai_agents,
     "langgraph": langgraph,
+    "agno": agno,
+    "autogen": autogen,
 }

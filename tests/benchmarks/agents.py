@@ -1,4 +1,4 @@
-"""What an agent costs beside other frameworks, and beside the same loop by hand, in one run.
+r"""What an agent costs beside other frameworks, and beside the same loop by hand, in one run.
 
 ```text
 python tests/benchmarks/agents.py [--quick] [--peers PYTHON] [--backend NAME] [--only WORD] [--json FILE]
@@ -12,7 +12,8 @@ Peers are optional. Their dependencies do not all go together with ours, so they
 
 ```text
 python -m venv /tmp/peers
-/tmp/peers/bin/pip install anyio openai-agents 'pydantic-ai-slim[openai]' langgraph langchain-openai
+/tmp/peers/bin/pip install anyio openai-agents 'pydantic-ai-slim[openai]' langgraph langchain-openai agno \
+    autogen-agentchat 'autogen-ext[openai]'
 python tests/benchmarks/agents.py --peers /tmp/peers/bin/python
 ```
 
@@ -46,7 +47,7 @@ ALONE = "tinyllm without a network"
 SHORT = "tinyllm with short pauses"
 LITELLM = "tinyllm on litellm"
 LITELLM_ADAPTER = "litellm adapter"
-PEERS = ("pydantic-ai", "openai-agents", "langgraph")
+PEERS = ("pydantic-ai", "openai-agents", "langgraph", "agno", "autogen")
 LATENCY_MS = 200
 
 
@@ -112,7 +113,10 @@ class Bench:
             return None
         python = self._peers if peer and self._peers is not None else sys.executable
         process = Process(name, self._root, "asyncio" if peer or name == FLOOR else self._backend, python)
-        return process if process.ready else None
+        if not process.ready:
+            print(f"{name} is not measured: it does not start with {python}", file=sys.stderr)
+            return None
+        return process
 
     def get(self, name: str) -> Process | None:
         """Return the worker of that name that lives through the run."""
