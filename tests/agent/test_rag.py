@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from tinyllm_actors import ActorSystem
-from tinyllm_actors.agent import PictureDescriber, Rag, query_rewriter
+from tinyllm_actors.agent import AnswerRejected, PictureDescriber, Rag, SourcesFound, query_rewriter
 from tinyllm_actors.agent.rag_prompt import NO_ANSWER
-from tinyllm_actors.errors import ConfigurationError, ToolError, ToolRetry
-from tinyllm_actors.llm import Embedder, ImagePart
+from tinyllm_actors.errors import ActorFailed, ConfigurationError, ToolError, ToolRetry
+from tinyllm_actors.llm import Embedder, ImagePart, TextDelta
 from tinyllm_actors.retrieval import Chunk, Hit, Loader, MemoryVectorStore, Retriever, VectorIndex
-from tinyllm_actors.testing import HashEmbeddings, ScriptedModel, fail, text
+from tinyllm_actors.testing import HashEmbeddings, ScriptedModel, fail, hang, text
 from tinyllm_actors.tool.builtin import make_retrieve
 
 pytestmark = pytest.mark.anyio
@@ -91,6 +91,67 @@ async def test_failures_are_the_call_s() -> None:
     assert (await _ask(ScriptedModel([]), "broken"))["message"] == "no index"
     failed = await _ask(ScriptedModel([fail(ValueError("no model"))]))
     assert (failed["status"], "no model" in failed["message"]) == ("error", True)
+
+
+async def _told(model: ScriptedModel, question: str = "How long does tea take?") -> list[Any]:
+    """Stream an answer, and put pieces of text that follow one another together."""
+    told: list[Any] = []
+    async with ActorSystem("test") as system:
+        rag = await system.spawn(Rag.spec(model, retriever=find))
+        async with rag.stream(question=question) as events:
+            async for event in events:
+                if isinstance(event, TextDelta) and told and isinstance(told[-1], TextDelta):
+                    event = TextDelta(told.pop().text + event.text)
+                told.append(event)
+    return told
+
+
+async def test_an_answer_is_streamed() -> None:
+    """First come the sources, then the text while it is written, at last the dictionary that a plain call answers."""
+    answer = 'Green tea "takes three minutes" [1]. Coffee is hotter [2].'
+    found, said, result = await _told(ScriptedModel([text(answer)]))
+    output = await _ask(ScriptedModel([text(answer)]))
+    assert found == SourcesFound(["How long does tea take?"], output["sources"])
+    assert said == TextDelta(answer)
+    assert result == {"status": "success", "output": output}
+
+
+async def test_the_reader_of_a_stream_knows_which_text_is_void() -> None:
+    """Between a wrong answer and the next stands what was wrong; the last one is not followed by that."""
+    found, first, rejected, second, result = await _told(ScriptedModel([text("Long [7]."), text("Long [8].")]))
+    assert isinstance(found, SourcesFound)
+    assert (first.text, second.text) == ("Long [7].", "Long [8].")
+    assert isinstance(rejected, AnswerRejected)
+    assert "there is no source 7" in rejected.reason
+    assert (result["output"]["answer"], result["output"]["valid"]) == ("Long [8].", False)
+
+
+async def test_a_stream_without_sources_and_one_that_breaks() -> None:
+    """No sources are told as such; what fails before or within the answer ends the stream with its dictionary."""
+    found, result = await _told(ScriptedModel([]), "nothing")
+    assert (found, result["output"]["answer"]) == (SourcesFound(["nothing"], []), NO_ANSWER)
+    [result] = await _told(ScriptedModel([]), "broken")
+    assert result["message"] == "no index"
+    found, said, result = await _told(ScriptedModel([fail(ValueError("no model"), after="Green tea")]))
+    assert said.text == "Green tea"
+    assert (result["status"], "no model" in result["message"]) == ("error", True)
+    async with ActorSystem("test") as system:
+        rag = await system.spawn(Rag.spec(ScriptedModel([]), retriever=find))
+        with pytest.raises(ActorFailed, match="question="):
+            async with rag.stream("tea") as events:
+                _ = [event async for event in events]
+
+
+async def test_whoever_leaves_a_stream_ends_the_call() -> None:
+    """The model is not waited for, and the next question is answered."""
+    model = ScriptedModel([hang(), text("Three minutes [1].")])
+    async with ActorSystem("test") as system:
+        rag = await system.spawn(Rag.spec(model, retriever=find))
+        async with rag.stream(question="tea") as events:
+            async for event in events:
+                assert isinstance(event, SourcesFound)
+                break
+        assert (await rag(question="tea"))["output"]["valid"] is True
 
 
 async def test_other_words_find_more() -> None:

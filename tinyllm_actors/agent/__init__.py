@@ -40,6 +40,7 @@ from tinyllm_actors.agent.events import (
 from tinyllm_actors.agent.handoff import Handoff, handoff
 from tinyllm_actors.agent.picture_describer import PictureDescriber
 from tinyllm_actors.agent.query_rewriter import query_rewriter
+from tinyllm_actors.agent.rag_events import AnswerRejected, SourcesFound
 from tinyllm_actors.agent.ref import AgentRef
 from tinyllm_actors.agent.run import run
 from tinyllm_actors.agent.states import AGENT, AgentStates, AgentStep
@@ -55,6 +56,7 @@ __all__ = [
     "AgentRef",
     "AgentStates",
     "AgentStep",
+    "AnswerRejected",
     "ApprovalRequested",
     "ApprovalResolved",
     "HandedOff",
@@ -67,6 +69,7 @@ __all__ = [
     "ReasoningDelta",
     "RunFinished",
     "RunStarted",
+    "SourcesFound",
     "TextDelta",
     "TinyFunction",
     "ToolCallDelta",

@@ -8,21 +8,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
+
+from tinyllm_actors.agent.rag_events import AnswerRejected, SourcesFound
 from tinyllm_actors.agent.rag_prompt import INSTRUCTIONS, NO_ANSWER, complaint, shown_sources
 from tinyllm_actors.errors import ConfigurationError
-from tinyllm_actors.function import Function, unwrap
+from tinyllm_actors.function import Call, Function, unwrap
 from tinyllm_actors.function.wrap import to_function_spec
 from tinyllm_actors.kernel import ActorRef
 from tinyllm_actors.llm import LLM, ChatRequest, SystemMessage, UserMessage
 from tinyllm_actors.retrieval import check_citations, estimate_size, reciprocal_rank_fusion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from tinyllm_actors.function import FunctionRef
-    from tinyllm_actors.llm import ChatModel, Message
+    from tinyllm_actors.llm import AssistantMessage, ChatModel, Message
     from tinyllm_actors.retrieval import CitationReport, Hit
     from tinyllm_actors.retrieval.sizing import Count
+
+    Tell = Callable[[Any], Awaitable[None]]
 
 __all__ = ["Rag"]
 
@@ -35,6 +40,10 @@ class Rag(Function):
     its quotes are true; and whether all of that is right. An answer with wrong citations goes back to the model,
     `max_corrections` times at most; what is still wrong then is `"valid": False`, never hidden. Where nothing is found
     no model is asked: the answer is that the sources do not say, without citations, and valid.
+
+    `ref.stream(question=…)` tells which sources were found (`SourcesFound`), then the model's text while it is written
+    (its own events, such as `tinyllm_actors.llm.TextDelta`), `AnswerRejected` where all of that is to be written again,
+    and at last the dictionary of the call. What an answer cites is known when it is whole, not before.
 
     ```python
     >>> import anyio
@@ -121,13 +130,23 @@ class Rag(Function):
 
     async def run(self, question: str) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Answer a question."""
-        queries = [question, *await self._rewritten(question)]
-        rankings: list[Sequence[Hit]] = []
-        for query in queries:
-            output: Any = unwrap(await self._refs["retriever"].within(None)(query=query, k=self._k))
-            rankings.append(output["hits"])
-        hits = reciprocal_rank_fusion(rankings)[: self._k] if len(rankings) > 1 else list(rankings[0])[: self._k]
+        return await self._answered(question, None)
+
+    async def produce(self, message: Any, emit: Tell) -> None:
+        """Stream what happens, and then the dictionary of the call."""
+        if type(message) is not Call:
+            raise TypeError(f"{self.name} takes calls only; use `ref.stream(question=…)`")
+
+        async def run(question: str) -> dict[str, Any]:
+            return await self._answered(question, emit)
+
+        await emit(await self._call(message.arguments, run))
+
+    async def _answered(self, question: str, tell: Tell | None) -> dict[str, Any]:
+        queries, hits = await self._found(question)
         text, sources = shown_sources(hits, self._max_source_tokens, self._count)
+        if tell is not None:
+            await tell(SourcesFound(queries, _listed(sources)))
         if not sources:
             return _output(NO_ANSWER, {}, check_citations("", {}), True, queries)
         messages: list[Message] = [
@@ -137,16 +156,41 @@ class Rag(Function):
         known = {number: (hit.id, hit.text) for number, hit in sources.items()}
         corrections = 0
         while True:
-            call = self._refs["llm"].within(None)(request=ChatRequest(messages=list(messages)))
-            message = unwrap(await call)["completion"].message
+            message = await self._asked(messages, tell)
             answer = (message.content or "").strip()
             report = check_citations(answer, known)
             declined = NO_ANSWER.rstrip(".").casefold() in answer.casefold() and not report.cited_ids
             wrong = None if declined else complaint(report, list(known))
             if wrong is None or corrections >= self._max_corrections:
                 return _output(answer, sources, report, wrong is None, queries)
+            if tell is not None:
+                await tell(AnswerRejected(wrong))
             messages += [message, UserMessage(wrong)]
             corrections += 1
+
+    async def _found(self, question: str) -> tuple[list[str], list[Hit]]:
+        """Return what was looked for, and what was found."""
+        queries = [question, *await self._rewritten(question)]
+        rankings: list[Sequence[Hit]] = []
+        for query in queries:
+            output: Any = unwrap(await self._refs["retriever"].within(None)(query=query, k=self._k))
+            rankings.append(output["hits"])
+        return queries, list(reciprocal_rank_fusion(rankings) if len(rankings) > 1 else rankings[0])[: self._k]
+
+    async def _asked(self, messages: Sequence[Message], tell: Tell | None) -> AssistantMessage:
+        """Return what the model says, and tell it while it is said."""
+        request = ChatRequest(messages=list(messages))
+        llm = self._refs["llm"].within(None)
+        if tell is None:
+            return unwrap(await llm(request=request))["completion"].message
+        result: Any = None
+        async with llm.stream(request=request) as events:
+            async for event in events:
+                if isinstance(event, msgspec.Struct):
+                    await tell(event)
+                else:
+                    result = event
+        return unwrap(result)["completion"].message
 
     async def _rewritten(self, question: str) -> list[str]:
         if "rewriter" not in self._refs or not self._max_queries:
@@ -163,15 +207,18 @@ class Rag(Function):
         return list(wanted)[: self._max_queries]
 
 
+def _listed(sources: dict[int, Hit]) -> list[dict[str, Any]]:
+    return [
+        {"number": number, "id": hit.id, "text": hit.text, "metadata": hit.metadata} for number, hit in sources.items()
+    ]
+
+
 def _output(
     answer: str, sources: dict[int, Hit], report: CitationReport, valid: bool, queries: list[str]
 ) -> dict[str, Any]:
     return {
         "answer": answer,
-        "sources": [
-            {"number": number, "id": hit.id, "text": hit.text, "metadata": hit.metadata}
-            for number, hit in sources.items()
-        ],
+        "sources": _listed(sources),
         "citations": [
             {
                 "sentence": sentence.text,
