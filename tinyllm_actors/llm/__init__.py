@@ -56,6 +56,7 @@ from tinyllm_actors.llm.budget import Budget, current_budget
 from tinyllm_actors.llm.budget_notice import BudgetNotice, Spent
 from tinyllm_actors.llm.embedder import Embedder
 from tinyllm_actors.llm.embedding import EmbeddingModel, Embeddings, Vector
+from tinyllm_actors.llm.embedding_cache import EmbeddingCache
 from tinyllm_actors.llm.function import LLM
 from tinyllm_actors.llm.limits import Breaker, Limits, ModelChoice
 from tinyllm_actors.llm.max_tokens import MaxTokensStrategy, max_tokens_for
@@ -112,6 +113,7 @@ __all__ = [
     "Completion",
     "ContentPart",
     "Embedder",
+    "EmbeddingCache",
     "EmbeddingModel",
     "Embeddings",
     "FilePart",

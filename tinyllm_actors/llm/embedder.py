@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.kernel import ActorRef
     from tinyllm_actors.llm.budget import Budget
     from tinyllm_actors.llm.embedding import EmbeddingModel, Vector
+    from tinyllm_actors.llm.embedding_cache import EmbeddingCache
     from tinyllm_actors.llm.embedding_provider import EmbeddingLease
     from tinyllm_actors.llm.limits import Limits
     from tinyllm_actors.llm.model_info import ModelInfo
@@ -70,6 +71,8 @@ class Embedder(Function):
         max_concurrency: requests under way at once for one call.
         cache_bytes: memory for vectors of texts that may come again, in bytes; 0 keeps none. One of 1,536 dimensions
             takes 6.4 KB.
+        cache: where vectors are kept that shall outlive the process, such as a `SQLiteEmbeddingCache`, open; several
+            embedders may share it. A model is known by its name and its dimensions.
         normalize: give each vector the length 1.
         limits: what all callers of this model may do together; see `Limits`. After a 429 all of them wait, once.
         budget: what its calls may use, in addition to the budgets that are active where it is called.
@@ -95,6 +98,7 @@ class Embedder(Function):
         max_text_characters: int = 100_000,
         max_concurrency: int = 4,
         cache_bytes: int = 64 * 1024 * 1024,
+        cache: EmbeddingCache | None = None,
         normalize: bool = False,
         limits: Limits | None = None,
         budget: Budget | None = None,
@@ -133,6 +137,7 @@ class Embedder(Function):
         self._max_retries = max_retries
         self._backoff = backoff or Backoff(0.5, 30.0, jitter=0.25)
         self._cache = VectorCache(cache_bytes)
+        self._kept = cache
         self._dimensions: int | None = None
         self._provider: ActorRef | None = None
 
@@ -161,7 +166,23 @@ class Embedder(Function):
                 vectors[text] = known
         usages: list[Usage | None] = []
         names: list[str] = [model.name]
-        if wanted:
+        if wanted and self._kept is not None:
+
+            async def fetch(texts: list[str]) -> None:
+                await self._fetch(texts, model, vectors, usages, names)
+
+            kept = await self._kept.fill(self._space(model), wanted, fetch)
+            for text, vector in kept.items():
+                vectors[text] = vector
+                self._cache.put(text, vector)
+            if len({len(vector) for vector in vectors.values()}) > 1:
+                raise MalformedResponse(
+                    f"{model.name}: the cache has vectors of other dimensions than the model gives now; they cannot be"
+                    " compared, so take another cache",
+                    retryable=False,
+                    model=model.name,
+                )
+        elif wanted:
             await self._fetch(wanted, model, vectors, usages, names)
         # A text that occurs twice has two vectors: what a caller does to one must not change the other.
         rows = [vectors[text][:] for text in asked]
@@ -209,6 +230,8 @@ class Embedder(Function):
                 for text, vector in zip(batch, answer.vectors, strict=True):
                     vectors[text] = vector
                     self._cache.put(text, vector)
+                if self._kept is not None:
+                    await self._kept.put(self._space(model), dict(zip(batch, answer.vectors, strict=True)))
                 usages.append(answer.usage)
                 names.append(answer.model)
 
@@ -217,6 +240,9 @@ class Embedder(Function):
                 tasks.start_soon(lane, work)
         if failures:
             raise failures[0]
+
+    def _space(self, model: EmbeddingModel) -> str:
+        return f"{model.name} {model.dimensions or ''}{' unit' if self._normalize else ''}"
 
     async def _embed(self, batch: list[str], setup: BatchSetup) -> Embeddings:
         answer = await embed_with_retries(batch, setup)

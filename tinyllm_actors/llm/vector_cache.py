@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from array import array
 from collections import OrderedDict
-from hashlib import blake2b
 from typing import TYPE_CHECKING
+
+from tinyllm_actors.llm.embedding_cache import text_key
 
 if TYPE_CHECKING:
     from tinyllm_actors.llm.embedding import Vector
@@ -51,7 +52,7 @@ class VectorCache:
 
     def get(self, text: str) -> Vector | None:
         """Return a vector, which is the caller's own, or None."""
-        key = _key(text)
+        key = text_key(text)
         found = self._kept.get(key)
         if found is None:
             self.misses += 1
@@ -64,14 +65,10 @@ class VectorCache:
 
     def put(self, text: str, vector: Vector) -> None:
         """Keep a copy of a vector."""
-        key, value = _key(text), vector.tobytes()
+        key, value = text_key(text), vector.tobytes()
         old = self._kept.pop(key, None)
         self._bytes += len(value) + _OVERHEAD - (0 if old is None else len(old) + _OVERHEAD)
         self._kept[key] = value
         while self._bytes > self._max_bytes:
             _, dropped = self._kept.popitem(last=False)
             self._bytes -= len(dropped) + _OVERHEAD
-
-
-def _key(text: str) -> bytes:
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

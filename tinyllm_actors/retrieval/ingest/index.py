@@ -73,7 +73,8 @@ class VectorIndex(ChunkIndex):
 
     Args:
         store: an open store.
-        embedder: an `Embedder`, or a Function that answers `texts` with `{"embeddings": …}` that has `vectors`.
+        embedder: an `Embedder`, or a Function that answers `texts` with `{"embeddings": …}` that has `vectors`. One
+            with `cache=SQLiteEmbeddingCache(…)` asks for no text twice, also when the index is made anew.
         collection: its name.
     """
 
