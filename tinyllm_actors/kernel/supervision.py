@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from tinyllm_actors.errors import RestartLimitExceeded, StartFailed
+from tinyllm_actors.errors import ChildLimitExceeded, RestartLimitExceeded, StartFailed
 from tinyllm_actors.kernel import life
 from tinyllm_actors.kernel.cell import DEDICATED, PAUSED
 from tinyllm_actors.kernel.choice import choice
@@ -20,13 +20,14 @@ from tinyllm_actors.kernel.events import ChildFailed, ChildRestarted, Escalated
 from tinyllm_actors.kernel.lifecycle import Event, ExitKind, ExitReason, Lifecycle
 from tinyllm_actors.kernel.restart import Directive, Restart, RestartWindow, Strategy, affected, unwrap
 from tinyllm_actors.kernel.restart_job import RestartJob, leave
-from tinyllm_actors.kernel.spec import Supervisor
+from tinyllm_actors.kernel.spec import DynamicSupervisor, Supervisor
 
 if TYPE_CHECKING:
     from tinyllm_actors.kernel.cell import Cell
+    from tinyllm_actors.kernel.family import Family
     from tinyllm_actors.kernel.system import ActorSystem
 
-__all__ = ["Caretaker", "Supervision", "supervisor_of"]
+__all__ = ["Caretaker", "Supervision", "check_room"]
 
 _ENDED: Final = frozenset({Lifecycle.STOPPING, Lifecycle.STOPPED})
 _DEFAULT: Final = Supervisor()
@@ -47,9 +48,21 @@ _TRANSIENT: Final = Restart.TRANSIENT
 _ONE_FOR_ONE: Final = Strategy.ONE_FOR_ONE
 
 
-def supervisor_of(cell: Cell) -> Supervisor:
-    """Return how an actor wants its children supervised."""
+def _supervisor_of(cell: Cell) -> Supervisor:
     return getattr(cell.actor, "supervision", None) or _DEFAULT
+
+
+def check_room(cell: Cell, family: Family) -> None:
+    """Find out how many children an actor may have, and whether it may have one more.
+
+    Raises:
+        ChildLimitExceeded: it has as many already.
+    """
+    config = _supervisor_of(cell) if family.supervision is None else family.supervision.config
+    limit = config.max_children if isinstance(config, DynamicSupervisor) else None
+    family.room = math.inf if limit is None else limit
+    if limit is not None and len(family.children) >= limit:
+        raise ChildLimitExceeded(cell.path, limit)
 
 
 class Caretaker:
@@ -62,7 +75,7 @@ class Caretaker:
         """Return how `cell` supervises its children."""
         family = cell.as_parent
         if family.supervision is None:
-            family.supervision = Supervision(self._system, cell, supervisor_of(cell))
+            family.supervision = Supervision(self._system, cell, _supervisor_of(cell))
         return family.supervision
 
     def report(self, cell: Cell, error: BaseException) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
 
-from tinyllm_actors.errors import ActorStopped, ChildLimitExceeded, StartFailed, SystemClosed, UnknownActor
+from tinyllm_actors.errors import ActorStopped, StartFailed, SystemClosed, UnknownActor
 from tinyllm_actors.kernel import life
 from tinyllm_actors.kernel.actor import Actor
 from tinyllm_actors.kernel.break_off import break_off
@@ -30,7 +30,7 @@ from tinyllm_actors.kernel.restart import Backoff
 from tinyllm_actors.kernel.scheduler import Scheduler
 from tinyllm_actors.kernel.slots import current_backend
 from tinyllm_actors.kernel.spec import DEFAULT_OPTIONS, ChildSpec, DynamicSupervisor, Supervisor, check_name
-from tinyllm_actors.kernel.supervision import Caretaker, supervisor_of
+from tinyllm_actors.kernel.supervision import Caretaker, check_room
 from tinyllm_actors.kernel.timers import Timers
 
 if TYPE_CHECKING:
@@ -206,11 +206,8 @@ class ActorSystem:
             key = next(self._numbers)
             while family.has_numbered_names and f"{spec.label}-{key}" in children:
                 key = next(self._numbers)
-        supervision = family.supervision
-        config = supervisor_of(parent) if supervision is None else supervision.config
-        limit = config.max_children if isinstance(config, DynamicSupervisor) else None
-        if limit is not None and len(children) >= limit:
-            raise ChildLimitExceeded(parent.path, limit)
+        if len(children) >= family.room:
+            check_room(parent, family)
         children[key] = cell = Cell(self, parent, key, spec)
         try:
             if not life.start_at_once(cell):
