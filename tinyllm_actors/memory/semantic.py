@@ -35,8 +35,8 @@ class SemanticMemory(Memory):
 
     Without vectors, as the embedder fails, it shows the newest messages alone, and embeds what is due at the next call.
 
-    Each search compares the question with all entries: 1,000 of 256 dimensions take 20 ms. Beyond some thousands, use
-    a vector store.
+    Each search compares the question with all entries, in the event loop: 1,000 of 256 dimensions take 13 ms of CPU, of
+    1,536 dimensions 75 ms (measured; two shared cores). Beyond a thousand, use a vector store.
 
     ```python
     >>> from tinyllm_actors import run
