@@ -152,6 +152,24 @@ async def test_deleting_a_conversation_that_starts() -> None:
         assert len(histories) == 1
 
 
+@BACKENDS
+def test_deleting_does_not_wait_for_the_turn(backend: str) -> None:
+    """What a deleted conversation does is cancelled: nobody waits for it to be finished."""
+
+    async def main() -> None:
+        gate = Gate()
+        async with ActorSystem("a") as system, anyio.create_task_group() as group:
+            chats = await system.conversations(Agent.spec(model=Parrot(), tools=[gate.slow]), store="memory:")
+            group.start_soon(chats["k"], "call slow")
+            await gate.began.wait()
+            start = anyio.current_time()
+            assert await chats["k"].delete()
+            assert anyio.current_time() - start < 0.1  # of a clock that stands still while anything can be done
+            assert not chats.table.entries
+
+    VirtualClock(backend).run(main)
+
+
 async def test_deleting_tells_who_waits() -> None:
     """A turn in progress is not sent again by itself: the conversation would be there again."""
     gate = Gate()

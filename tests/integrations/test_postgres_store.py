@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
@@ -28,7 +28,7 @@ from tinyllm_actors.errors import (
     StoreUnavailable,
 )
 from tinyllm_actors.integrations._asyncio_bridge import open_bridge
-from tinyllm_actors.integrations.postgres import PostgresStore, failures, from_url, pool
+from tinyllm_actors.integrations.postgres import PostgresStore, failures, from_url, pool, statements
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -502,3 +502,29 @@ def test_what_is_final_is_told_as_what_it_is(error: Exception, kind: type[StoreE
     """The state of PostgreSQL decides which error it is, and whether trying again may help."""
     found = failures.translated(error, "x", failures.Meaning.FINAL)
     assert (type(found), found.retryable) == (kind, retryable)
+
+
+async def test_those_that_are_held_are_found_by_their_index(store: PostgresStore) -> None:
+    """However many others there are, looking for the few that are held reads these alone."""
+    some = [f"k{number:04}" for number in range(3000)]
+    await store.release(await store.claim(some, "a"))
+    await store.claim(["k0007", "k1500"], "b")
+    assert [found.key for found in await store.list(held=True)] == ["k0007", "k1500"]
+    plans: list[str] = []
+
+    class Explaining:
+        def __init__(self, connection: Any) -> None:
+            self._connection = connection
+
+        async def fetch(self, statement: str, *arguments: Any) -> list[Any]:
+            await self._connection.execute("ANALYZE tinyllm_actors_conversations")
+            rows = await self._connection.fetch(f"EXPLAIN {statement}", *arguments)
+            plans.append("\n".join(row[0] for row in rows))
+            return []
+
+    async def explain(connection: Any) -> None:
+        await statements.list_keys(cast("Any", Explaining(connection)), "", "", 500, held=True)
+
+    await store._run(explain, writes=False)  # pyright: ignore[reportPrivateUsage]
+    assert "tinyllm_actors_conversations_held" in plans[0]
+    assert "Seq Scan" not in plans[0]

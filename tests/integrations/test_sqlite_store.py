@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import anyio.to_thread
@@ -23,7 +24,7 @@ from tinyllm_actors.errors import (
     StoreUnavailable,
     UnknownStore,
 )
-from tinyllm_actors.integrations.sqlite import SQLiteStore, from_url
+from tinyllm_actors.integrations.sqlite import SQLiteStore, from_url, statements
 from tinyllm_actors.integrations.sqlite.failures import translated
 
 if TYPE_CHECKING:
@@ -356,3 +357,28 @@ def test_each_error_of_sqlite_has_a_meaning(code: int, kind: Callable[..., Store
     committing = translated(error, "x", committing=True, busy_timeout=1.0)
     assert type(committing) is (OutcomeUnknown if kind is StoreUnavailable else kind)
     assert translated(sqlite3.ProgrammingError("of Python"), "x", committing=False, busy_timeout=1.0).retryable is False
+
+
+async def test_those_that_are_held_are_found_by_their_index(tmp_path: Path) -> None:
+    """However many others there are, looking for the few that are held reads these alone."""
+    async with SQLiteStore(tmp_path / "chats.db", synchronous="normal") as store:
+        some = [f"k{number:04}" for number in range(3000)]
+        await store.release(await store.claim(some, "a"))
+        await store.claim(["k0007", "k1500"], "b")
+        assert [found.key for found in await store.list(held=True)] == ["k0007", "k1500"]
+    plans: list[str] = []
+
+    class Explaining:
+        def __init__(self, database: sqlite3.Connection) -> None:
+            self._database = database
+
+        def execute(self, statement: str, arguments: Any) -> list[Any]:
+            plans.extend(row[3] for row in self._database.execute(f"EXPLAIN QUERY PLAN {statement}", arguments))
+            return []
+
+    def explain() -> None:
+        with closing(sqlite3.connect(tmp_path / "chats.db")) as database:
+            statements.list_keys(cast("sqlite3.Connection", Explaining(database)), "", "", 500, held=True)
+
+    await anyio.to_thread.run_sync(explain)
+    assert any("USING INDEX tinyllm_actors_conversations_held" in plan for plan in plans), plans

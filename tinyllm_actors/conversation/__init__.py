@@ -53,7 +53,7 @@ is guaranteed there:
     512 characters, an entry 32 MiB; a larger one costs its sender an `EntryRejected` and the conversation nothing.
 
 A journal holds what was said and done, whole, so that a turn can go on: secrets in it are not masked, nor in what
-`export_lines` writes. Keep them out of messages, arguments and results.
+`export_lines` writes unless it is told to. Keep them out of messages, arguments and results.
 
 ```python
 >>> import anyio

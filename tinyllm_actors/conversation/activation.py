@@ -87,7 +87,7 @@ class ConversationActor(Actor):
         self._recorder = Recorder(self._writer, self._unheard, self._flush_soon, self._live, table)
         self.context.set_receive_timeout(self._settings.idle, IDLE)
         agent = Journalled(self._key, self._spec, self._recorder, self._settings.user_of)
-        self._agent = await self.context.spawn(agent, name="agent")
+        self._agent = self._live.agent = await self.context.spawn(agent, name="agent")
         self.context.link(self._agent)  # without it there is nothing to go on with
         state = self._state
         turn = state.open_turn()

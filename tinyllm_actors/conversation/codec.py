@@ -88,6 +88,14 @@ def seal(key: str, entry: Entry) -> Sealed:
             " of 1 to 256 characters without NUL",
             keys=(key,),
         )
+    if kind != "snapshot":  # which holds what was looked at
+        try:
+            _decoder.decode(body)
+        except msgspec.ValidationError as error:  # Python lets anything into a field; it would end the journal here
+            raise EntryRejected(
+                f"entry {entry.id!r} ({kind}) could not be read back: {error}; see the types of its fields",
+                keys=(key,),
+            ) from error
     timer = entry.timer_id if isinstance(entry, TimerSet | TimerFired) else None
     due = entry.due if isinstance(entry, TimerSet) else None
     checksum = checksum_of(key, entry.id, kind, VERSION, body)

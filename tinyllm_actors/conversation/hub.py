@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import anyio
+import anyio.lowlevel
 
 from tinyllm_actors.conversation import wishes
 from tinyllm_actors.conversation.activation import ConversationActor
@@ -307,8 +308,7 @@ class ConversationHub(Actor):
                 if live.ref is None:
                     await self.table.change()
                 else:
-                    await live.ref.kill()
-                    await self._gone(live.ref)
+                    await self._kill(live, live.ref)
             there = await self.table.store.delete(key)
         except StoreError as error:
             reply.fail(error)
@@ -321,6 +321,16 @@ class ConversationHub(Actor):
             self.table.changed()
         if key in self._waiting or key in self._owed:
             self._start(key)
+
+    async def _kill(self, live: Live, ref: ActorRef) -> None:
+        """End a conversation, whose agent would have seconds for what it does."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ref.kill)
+            while ref.alive:  # else it would fail with its agent
+                await anyio.lowlevel.checkpoint()
+            if live.agent is not None:
+                await live.agent.kill()
+        await self._gone(ref)
 
     async def _recover(self) -> None:
         """Start every conversation that was in memory when an earlier process, or incarnation, ended."""

@@ -10,6 +10,7 @@ import anyio
 import anyio.lowlevel
 
 from tinyllm_actors.conversation import wishes
+from tinyllm_actors.conversation.content import check_content, check_name
 from tinyllm_actors.conversation.entries import TurnStarted, new_entry_id
 from tinyllm_actors.conversation.fork import fork
 from tinyllm_actors.conversation.reading import ConversationStream
@@ -21,6 +22,7 @@ from tinyllm_actors.errors import (
     AskTimeout,
     Fenced,
     LinkedActorFailed,
+    MessageRejected,
     TinyLLMError,
 )
 from tinyllm_actors.function import failure
@@ -131,7 +133,11 @@ class Conversation:
                 or paid for twice. Left out, a new one.
             name: who of several users.
         """
-        return await self._result(wishes.Send(turn_id or new_entry_id(), content, name))
+        try:
+            content = check_content(content)
+        except MessageRejected as error:
+            return failure(error, state="ACCEPTANCE")
+        return await self._result(wishes.Send(_turn(turn_id), content, check_name(name)))
 
     def stream(
         self,
@@ -152,6 +158,7 @@ class Conversation:
             after: how many of the turn's events to leave out, because they were seen.
 
         Raises:
+            MessageRejected: `content` is neither text nor a list of parts; raised at once.
             UnknownTurn: there is no such turn; raised when the block is entered.
             ConversationBusy: too many turns wait.
             ConversationQuarantined: it failed too often.
@@ -159,7 +166,7 @@ class Conversation:
         """
         if content is None:
             return ConversationStream(self, wishes.Find(turn_id), after)
-        return ConversationStream(self, wishes.Send(turn_id or new_entry_id(), content, name), after)
+        return ConversationStream(self, wishes.Send(_turn(turn_id), check_content(content), check_name(name)), after)
 
     async def edit(self, entry_id: str, content: str | list[ContentPart], *, turn_id: str | None = None) -> Result:
         """Say something else in place of an earlier message; what followed that stays in the journal, on its branch.
@@ -169,11 +176,15 @@ class Conversation:
             content: what the user says instead.
             turn_id: the name of the new turn.
         """
-        return await self._result(wishes.Edit(turn_id or new_entry_id(), entry_id, content))
+        try:
+            content = check_content(content)
+        except MessageRejected as error:
+            return failure(error, state="ACCEPTANCE")
+        return await self._result(wishes.Edit(_turn(turn_id), entry_id, content))
 
     async def regenerate(self, *, turn_id: str | None = None) -> Result:
         """Have the newest message answered again."""
-        return await self._result(wishes.Edit(turn_id or new_entry_id(), None, None))
+        return await self._result(wishes.Edit(_turn(turn_id), None, None))
 
     async def _result(self, wish: object) -> Result:
         try:
@@ -202,8 +213,12 @@ class Conversation:
         return await self.wish(wishes.Finish())
 
     async def inject(self, content: str | list[ContentPart]) -> bool:
-        """Say something that the turn in progress hears before its next model call. Returns whether there is one."""
-        return await self.wish(wishes.Inject(content))
+        """Say something that the turn in progress hears before its next model call. Returns whether there is one.
+
+        Raises:
+            MessageRejected: it is neither text nor a list of parts.
+        """
+        return await self.wish(wishes.Inject(check_content(content)))
 
     async def pending_approvals(self) -> Sequence[ApprovalRequest]:
         """Return the calls that wait for a person."""
@@ -288,9 +303,12 @@ class Conversation:
 
         Raises:
             ValueError: not exactly one of `after` and `at` is given, a number is negative, or the name is not free.
+            MessageRejected: `content` is no text.
         """
         if (after is None) == (at is None) or (after or 0) < 0 or (every is not None and every <= 0):
             raise ValueError(f"need one of after >= 0 and at, and every > 0, got {after!r}, {at!r} and {every!r}")
+        if not isinstance(content, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            raise MessageRejected(content, "what is said later is text")
         due = time.time() + after if after is not None else cast("float", at)
         timer_id = timer_id or new_entry_id()
         if timer_id.startswith(OUR_TIMERS):
@@ -345,6 +363,11 @@ class Conversation:
                 if not passing or attempt >= ATTEMPTS:
                     raise _told(error) from error
             await anyio.lowlevel.checkpoint()
+
+
+def _turn(turn_id: str | None) -> str:
+    """Return the name of a turn, a new one if there is none."""
+    return check_name(turn_id) or new_entry_id()
 
 
 def _told(error: ActorFailed) -> BaseException:

@@ -84,6 +84,7 @@ TinyLLMError
 ├── ConversationQuarantined        the conversation failed too often and is not started any more
 ├── ConversationDeleted            somebody deleted the conversation in the middle of the turn
 ├── EvaluationFailed               an evaluator has no score for what it was given
+├── MessageRejected                what was said to a conversation is no message (also a ValueError)
 ├── UnknownTurn                    the conversation has no such turn (also a LookupError)
 ├── FunctionFailed                 `unwrap()` of an error dictionary; `.result` is the dictionary
 ├── RunStopped                     an agent's run ended at a limit, or was ended
@@ -136,6 +137,7 @@ from tinyllm_actors.errors.conversations import (
     ConversationBusy,
     ConversationDeleted,
     ConversationQuarantined,
+    MessageRejected,
     UnknownTurn,
 )
 from tinyllm_actors.errors.documents import DocumentMalformed, DocumentRefused, DocumentTooLarge, LoadError, LoadTimeout
@@ -244,6 +246,7 @@ __all__ = [
     "McpTimeout",
     "McpUnavailable",
     "MessageDiscarded",
+    "MessageRejected",
     "MissingCredential",
     "MissingDependency",
     "ModelError",

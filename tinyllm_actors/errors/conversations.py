@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinyllm_actors.errors.base import TinyLLMError
 
-__all__ = ["ConversationBusy", "ConversationDeleted", "ConversationQuarantined", "UnknownTurn"]
+__all__ = ["ConversationBusy", "ConversationDeleted", "ConversationQuarantined", "MessageRejected", "UnknownTurn"]
 
 
 class ConversationBusy(TinyLLMError):
@@ -53,6 +53,23 @@ class ConversationDeleted(TinyLLMError):
     def __init__(self, key: str) -> None:
         super().__init__(f"conversation {key!r} was deleted before the turn had ended; send it again to begin anew")
         self.key = key
+
+
+class MessageRejected(TinyLLMError, ValueError):
+    """What was said to a conversation is no message; nothing was done.
+
+    Attributes:
+        content: what it was.
+    """
+
+    def __init__(self, content: object, why: str = "") -> None:
+        shown = repr(content)
+        shown = shown if len(shown) <= 200 else f"{shown[:200]}…"
+        super().__init__(
+            f"a message is text, or a list of parts, not {shown}{why and ': ' + why}; pass what the user said as"
+            " content='…'"
+        )
+        self.content = content
 
 
 class UnknownTurn(TinyLLMError, LookupError):
