@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tinyllm_actors import ActorSystem, Agent
-from tinyllm_actors.errors import ConfigurationError
+from tinyllm_actors.errors import ConfigurationError, StartFailed
 from tinyllm_actors.testing import ScriptedModel, text, tool_call
 
 if TYPE_CHECKING:
@@ -51,3 +51,10 @@ def test_what_can_be_no_tool_is_refused_at_once() -> None:
     """The error comes where the spec is made, and not when the agent starts."""
     with pytest.raises(ConfigurationError):
         Agent.spec(model=ScriptedModel([]), tools=[3])
+
+
+async def test_an_option_of_the_model_is_sent_to_where_it_belongs() -> None:
+    """What an agent does not know is refused by name, with the place where options of models go."""
+    async with ActorSystem("test") as system:
+        with pytest.raises(StartFailed, match=r"Agent has no option 'base_url'.*model_options=\{'base_url'"):
+            await system.spawn(Agent.spec(model=ScriptedModel([]), base_url="http://127.0.0.1:1/v1"))

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from tinyllm_actors.errors import ConfigurationError, MissingCredential, ModelError, ModelUnavailable, UnknownModel
-from tinyllm_actors.integrations.openai_compatible import OpenAICompatibleModel, from_name
+from tinyllm_actors.integrations.openai_compatible import OpenAICompatibleModel, embedding_from_name, from_name
 from tinyllm_actors.llm.messages import (
     AssistantMessage,
     FunctionCall,
@@ -520,6 +520,22 @@ class TestWithoutALoop:
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
         monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
         assert from_name("openai/gpt-4o", {}).name == "openai/gpt-4o"
+
+    @pytest.mark.parametrize(
+        ("name", "ours"), [("base_url", "api_base"), ("timeout", "idle_timeout"), ("default_headers", "headers")]
+    )
+    def test_names_of_other_clients(self, name: str, ours: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An option by the name that another client gives it is not sent to the provider; the error says ours."""
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        for make in (from_name, embedding_from_name):
+            with pytest.raises(ConfigurationError, match=f"'{name}' is called '{ours}' here"):
+                make("openai/any", {name: "x"})
+        given: dict[str, Any] = {"api_base": "http://host/v1", name: "x"}
+        with pytest.raises(ConfigurationError, match=ours):
+            OpenAICompatibleModel("any", **given)
+        mistaken: dict[str, Any] = {"api_base": "http://host/v1", "temprature": 0}
+        with pytest.raises(TypeError, match="OpenAICompatibleModel has no argument 'temprature'"):
+            OpenAICompatibleModel("any", **mistaken)
 
     @pytest.mark.parametrize("name", ["openai_compatible", "openai_compatible/", "openai/", "anthropic/claude"])
     def test_another_string(self, name: str) -> None:

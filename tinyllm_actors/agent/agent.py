@@ -148,6 +148,11 @@ class Agent(Function):
         journal: RunJournal | None = None,
         **options: Any,
     ) -> None:
+        for name in options.keys() - (Function.__init__.__kwdefaults__ or {}).keys():
+            raise TypeError(
+                f"{type(self).__name__} has no option {name!r}; what is for its model goes into "
+                f"model_options={{{name!r}: …}}"
+            )
         super().__init__(**options)
         self._settings = RunSettings(
             max_steps=max_steps,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from tinyllm_actors.evals.reading import text_of
+from tinyllm_actors.evals.summary import summarize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,7 @@ __all__ = ["report_junit"]
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def report_junit(run: EvalRun, summary: Summary, broken: Sequence[str] = ()) -> str:
+def report_junit(run: EvalRun, summary: Summary | None = None, broken: Sequence[str] = ()) -> str:
     """Return a report with a test case for each call, and one for each threshold that is not reached.
 
     A call that failed, and an evaluation that failed, is an `error`; a threshold that is not reached a `failure`. The
@@ -29,9 +30,10 @@ def report_junit(run: EvalRun, summary: Summary, broken: Sequence[str] = ()) -> 
 
     Args:
         run: what was run.
-        summary: of it.
+        summary: of it; left out, what `summarize(run)` says.
         broken: what it does not reach, as `broken_thresholds` says.
     """
+    summary = summary or summarize(run)
     errors = sum(record.status == "error" or bool(record.failed) for record in run.records)
     counts = {"tests": str(len(run.records) + len(broken)), "failures": str(len(broken)), "errors": str(errors)}
     seconds = f"{sum(record.latency for record in run.records):.3f}"

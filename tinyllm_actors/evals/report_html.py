@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tinyllm_actors.evals.plots import histogram, interval_plot
 from tinyllm_actors.evals.reading import answer_of, question_of, text_of
-from tinyllm_actors.evals.summary import SCALES
+from tinyllm_actors.evals.summary import SCALES, summarize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,7 +42,10 @@ a{color:var(--accent)}summary{cursor:pointer;overflow-wrap:anywhere}
 
 
 def report_html(
-    run: EvalRun, summary: Summary, broken: Sequence[str] = (), comparison: Comparison | None = None
+    run: EvalRun,
+    summary: Summary | None = None,
+    broken: Sequence[str] = (),
+    comparison: Comparison | None = None,
 ) -> str:
     """Return a page with the scores, their intervals and distributions, and every call.
 
@@ -50,10 +53,11 @@ def report_html(
 
     Args:
         run: what was run.
-        summary: of it.
+        summary: of it; left out, what `summarize(run)` says.
         broken: what it does not reach, as `broken_thresholds` says.
         comparison: with an earlier run.
     """
+    summary = summary or summarize(run)
     header = run.header
     began = datetime.fromtimestamp(header.started, UTC).strftime("%Y-%m-%d %H:%M UTC")
     title = escape(header.name)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tinyllm_actors.evals.summary import summarize
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,14 +22,15 @@ __all__ = ["comparison_text", "report_json", "report_text"]
 MAX_SHOWN = 5
 
 
-def report_text(run: EvalRun, summary: Summary, broken: Sequence[str] = ()) -> str:
+def report_text(run: EvalRun, summary: Summary | None = None, broken: Sequence[str] = ()) -> str:
     """Return a report to read in a terminal.
 
     Args:
         run: what was run.
-        summary: of it.
+        summary: of it; left out, what `summarize(run)` says.
         broken: what it does not reach, as `broken_thresholds` says.
     """
+    summary = summary or summarize(run)
     header = run.header
     state = "" if run.complete else f", not finished: {len(run.records)} of {header.examples * header.repeats}"
     lines = [f"{header.name}: {header.examples} examples of {header.dataset}, {header.repeats} run(s) each{state}", ""]
@@ -94,9 +97,13 @@ def comparison_text(comparison: Comparison) -> str:
 
 
 def report_json(
-    run: EvalRun, summary: Summary, broken: Sequence[str] = (), comparison: Comparison | None = None
+    run: EvalRun,
+    summary: Summary | None = None,
+    broken: Sequence[str] = (),
+    comparison: Comparison | None = None,
 ) -> str:
     """Return everything as one JSON object: `run`, `summary`, `broken`, `records`, perhaps `comparison`."""
+    summary = summary or summarize(run)
     whole = {
         "run": run.header,
         "complete": run.complete,

@@ -10,12 +10,37 @@ from tinyllm_actors.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CHAT_PATH", "EMBEDDINGS_PATH", "base_of", "endpoint_url", "proxy_address", "request_headers", "secrets_of"]
+__all__ = [
+    "CHAT_PATH",
+    "EMBEDDINGS_PATH",
+    "base_of",
+    "check_names",
+    "endpoint_url",
+    "proxy_address",
+    "request_headers",
+    "secrets_of",
+]
 
 CHAT_PATH = "/chat/completions"
 EMBEDDINGS_PATH = "/embeddings"
+_ELSEWHERE = {
+    "base_url": "'api_base'",
+    "default_headers": "'headers'",
+    "max_retries": "'max_retries' of the agent or the LLM, not of its model,",
+    "timeout": "'idle_timeout'",
+}
 # What is no secret though it is sent; all else may be a key under a name that nobody knows.
 _PUBLIC = frozenset({"accept", "accept-encoding", "content-type", "http-referer", "user-agent", "x-title"})
+
+
+def check_names(options: Mapping[str, object]) -> None:
+    """Raise if an option has the name that other clients give to one of ours, rather than send it to the provider.
+
+    Raises:
+        ConfigurationError: it has; the message says which is meant.
+    """
+    for name in _ELSEWHERE.keys() & options.keys():
+        raise ConfigurationError(f"{name!r} is called {_ELSEWHERE[name]} here")
 
 
 def endpoint_url(api_base: str, path: str = CHAT_PATH) -> str:

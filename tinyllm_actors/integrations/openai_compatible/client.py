@@ -14,6 +14,7 @@ from tinyllm_actors.function.tracing import current_traceparent
 from tinyllm_actors.integrations._asyncio_bridge import acquire_bridge
 from tinyllm_actors.integrations.openai_compatible.address import (
     base_of,
+    check_names,
     endpoint_url,
     proxy_address,
     request_headers,
@@ -200,6 +201,11 @@ class OnEndpoint:
     ) -> None:
         if not model:
             raise ConfigurationError(f"model must name a model of the provider, not {model!r}")
+        check_names(connection)
+        for name in connection.keys() - Connection.__annotations__.keys():
+            raise TypeError(
+                f"{type(self).__name__} has no argument {name!r}; what is for the provider goes into options"
+            )
         connection.setdefault("idle_timeout", 120.0)
         connection.setdefault("max_body_bytes", 32 * 1024 * 1024)
         self.name = f"openai_compatible/{model}"

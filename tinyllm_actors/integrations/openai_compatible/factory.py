@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from tinyllm_actors.config import file_setting, setting
 from tinyllm_actors.errors import ConfigurationError, MissingCredential, UnknownModel
+from tinyllm_actors.integrations.openai_compatible.address import check_names
 from tinyllm_actors.integrations.openai_compatible.client import Connection
 from tinyllm_actors.integrations.openai_compatible.embedding import OpenAICompatibleEmbeddings
 from tinyllm_actors.integrations.openai_compatible.model import OpenAICompatibleModel
@@ -84,6 +85,7 @@ def _arguments(
         raise UnknownModel(f"{name!r} must be like {example!r} or 'openai_compatible/<model>'")
     own: dict[str, Any] = {key: value for key, value in options.items() if key in known}
     own["options"] = {key: value for key, value in options.items() if key not in known}
+    check_names(own["options"])
     given = own.get("api_base")
     found = os.environ.get("OPENAI_BASE_URL") if given is None else None
     written = file_setting("OPENAI_BASE_URL") if given is None and not found else None
