@@ -371,6 +371,9 @@ def finish(cell: Cell) -> None:
         extra.joiners.clear()
     if system.events_stream.terminations:
         system.events_stream.publish(ActorTerminated(cell.path, reason))
-    supervision = None if family is None else family.supervision
-    if supervision is not None and (supervision.windows or supervision.streaks or cell.spec.options.significant):
-        supervision.gone(cell, reason)
+    if parent is not None and family is not None:
+        supervision = family.supervision  # made by the first failure, so most often there is none
+        if cell.spec.options.significant:
+            system.care.supervision(parent).gone(cell, reason)
+        elif supervision is not None and (supervision.windows or supervision.streaks):
+            supervision.gone(cell, reason)
