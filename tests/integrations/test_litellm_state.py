@@ -17,6 +17,8 @@ from tinyllm_actors import errors
 from tinyllm_actors.integrations.litellm import LiteLLMEmbeddings, LiteLLMModel, loading
 from tinyllm_actors.llm.messages import UserMessage
 from tinyllm_actors.llm.model import ChatRequest, Completed, TextDelta, Usage
+from tinyllm_actors.testing.behaviours import Behaviour
+from tinyllm_actors.testing.fault_server import FaultServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -203,3 +205,29 @@ def test_nothing_of_litellms_state_is_touched_but_what_is_told() -> None:
     # These two are litellm's own, whoever calls it: it notes that it clears up at exit, and where its tokenizers are.
     assert set(left["settings"]) - {"_async_client_cleanup_registered"} == {"suppress_debug_info"}
     assert {name for name, _ in left["environment"]} <= {"TIKTOKEN_CACHE_DIR"}
+
+
+async def test_no_ollama_is_asked_for_prices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call of an Ollama elsewhere asks nothing of one on this machine, and costs nothing."""
+    asked: list[object] = []
+
+    def look_up(self: Any, **about: Any) -> dict[str, Any]:
+        asked.append(about)
+        return {}
+
+    async def answer(exchange: Any) -> None:
+        message = {"role": "assistant", "content": "Fine."}
+        said = {"model": "mine:7b", "created_at": "2026-01-01T00:00:00Z", "message": message, "done": True}
+        await exchange.respond_json(
+            200, {**said, "done_reason": "stop", "prompt_eval_count": 3, "eval_count": 2, "total_duration": 5}
+        )
+
+    async with FaultServer([Behaviour("answer", answer)]) as server:
+        made = LiteLLMModel("ollama_chat/mine:7b", api_base=server.base_url.removesuffix("/v1"))
+        async with opened(made) as model:
+            ollama: Any = importlib.import_module("litellm.llms.ollama.common_utils")
+            monkeypatch.setattr(ollama.OllamaModelInfo, "get_runtime_model_info", look_up)
+            completion = await model.complete(REQUEST)
+    assert completion.usage is not None
+    assert completion.usage.cost == 0.0
+    assert not asked

@@ -22,6 +22,8 @@ What is touched outside of this package, once, when the first model is opened:
 - `litellm.suppress_debug_info = True`, and the log handler that litellm installs for itself is muted, unless
   `LITELLM_LOG` is set. Its records still reach the handlers of your root logger.
 
+- A model of Ollama that is not in litellm's table of prices is entered with the price 0, as litellm asks an Ollama on
+  this machine for it otherwise, on the event loop.
 - `litellm.module_level_aclient` is made: litellm's streams of Gemini would make it on the event loop.
 - litellm's module for Gemini is imported, and the name `"cache"` that this puts into litellm's lists of callbacks is
   taken out again, unless you put it there.

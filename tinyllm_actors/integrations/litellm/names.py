@@ -13,7 +13,7 @@ from tinyllm_actors.llm.model import Capabilities
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["capabilities_of", "check_credential", "provider_of"]
+__all__ = ["capabilities_of", "check_credential", "provider_of", "spare_lookups"]
 
 _EXAMPLE = "write it as 'provider/model', such as 'openai/gpt-4o-mini'"
 # These take other credentials than a key in a variable, or none, or ask for one in their own way.
@@ -103,6 +103,29 @@ def capabilities_of(litellm: Any, name: str) -> Capabilities:
         json_schema=bool(entry.get("supports_response_schema", False)),
         images=bool(entry.get("supports_vision", False)),
     )
+
+
+def spare_lookups(litellm: Any, provider: str, name: str) -> None:
+    """Enter a model of an Ollama server into litellm's table of prices, with the price 0 that litellm gives it anyway.
+
+    Of one that is not in the table, litellm asks `localhost:11434` in the middle of each call: on the event loop, which
+    stands still until there is an answer, and whatever the address of the server is.
+    """
+    if provider in ("ollama", "ollama_chat"):
+        model = name.removeprefix(f"{provider}/")
+        usual = Capabilities()
+        litellm.model_cost.setdefault(
+            f"{provider}/{model}",
+            {
+                "litellm_provider": provider,
+                "mode": "chat",
+                "input_cost_per_token": 0.0,
+                "output_cost_per_token": 0.0,
+                "supports_function_calling": usual.tools,
+                "supports_response_schema": usual.json_schema,
+                "supports_vision": usual.images,
+            },
+        )
 
 
 def _providers(litellm: Any) -> set[str]:

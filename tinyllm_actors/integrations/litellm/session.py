@@ -16,7 +16,7 @@ from tinyllm_actors.integrations.litellm import residue
 from tinyllm_actors.integrations.litellm.client import SENDING, make_client
 from tinyllm_actors.integrations.litellm.failures import failure_of
 from tinyllm_actors.integrations.litellm.loading import load, unobserved
-from tinyllm_actors.integrations.litellm.names import check_credential, provider_of
+from tinyllm_actors.integrations.litellm.names import check_credential, provider_of, spare_lookups
 from tinyllm_actors.kernel.scrubber import Scrubber
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class Session:
         """
         litellm = self.litellm = await load()
         self.provider = provider_of(litellm, self._name, self._options)
+        spare_lookups(litellm, self.provider, self._name)
         # In a thread, as it may read the configuration file.
         self.api_key = await anyio.to_thread.run_sync(
             check_credential, litellm, self._name, self.provider, self._options
