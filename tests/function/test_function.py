@@ -8,8 +8,8 @@ import anyio
 import pytest
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from tinyllm_actors import ActorSystem, Evaluator, Function, Supervisor
-from tinyllm_actors.errors import ActorFailed, FunctionFailed, InvalidTransition, RateLimited, StartFailed
+from tinyllm_actors import ActorSystem, Function, Supervisor
+from tinyllm_actors.errors import ActorFailed, FunctionFailed, InvalidTransition, RateLimited
 from tinyllm_actors.function import FUNCTION, CallFailed, States, Step, as_function, unwrap
 from tinyllm_actors.function.states import ENDINGS
 from tinyllm_actors.kernel import ChildFailed, Transition
@@ -292,57 +292,6 @@ async def test_a_cancelled_call_ends_wherever_it_was() -> None:
         assert system.inspect(ref.path).incarnation == 1
 
 
-async def test_what_an_evaluator_answers_has_one_shape() -> None:
-    """A number, scores by name, scores with a comment; what is none of these is recorded as its error."""
-    answers: list[Any] = [
-        0.5,
-        {"size": 1, "tone": 2},
-        {"evals": {"size": 3}, "comment": "long", "more": 1},
-        {"evals": 4},
-    ]
-
-    def judge(answer: Any) -> Any:
-        async def run(input: Any, output: Any, error: Any) -> Any:
-            return answer
-
-        return as_function(run, name="judge")
-
-    evaluators = [judge(answer) for answer in answers]
-    result, _ = await states_of(Double.spec(run_evaluators=evaluators), n=1)
-    assert result["status"] == "success"
-    assert result["evaluations"] == [
-        {"evaluator": "judge", "evals": {"judge": 0.5}},
-        {"evaluator": "judge-2", "evals": {"size": 1, "tone": 2}},
-        {"evaluator": "judge-3", "evals": {"size": 3}, "comment": "long"},
-        {"evaluator": "judge-4", "error": "'evals' must be a dictionary of scores, not int"},
-    ]
-
-
-async def test_an_evaluator_that_does_not_start_or_is_stopped_fails_no_call() -> None:
-    """Both are recorded, call after call; a Function that starts its evaluators as it should says so at once."""
-
-    class Absent(Evaluator):
-        def __init__(self) -> None:
-            raise LookupError("nobody home")
-
-    class Forgetful(Double):
-        async def started(self) -> None:
-            """It does not call the base."""
-
-    async with ActorSystem("test", supervisor=Supervisor(backoff=None)) as system:
-        ref = await system.spawn(Forgetful.spec(run_evaluators=[Absent.spec(), _size]), name="f")
-        for _ in range(2):
-            absent, size = (await ref(n=1))["evaluations"]
-            assert absent == {"evaluator": "Absent", "error": "nobody home"}
-            assert size == {"evaluator": "_size", "evals": {"_size": 2}}
-        await system["f/_size"].stop()
-        result = await ref(n=1)
-        assert result["status"] == "success"
-        assert "stopped" in result["evaluations"][1]["error"]
-        with pytest.raises(StartFailed, match="nobody home"):
-            await system.spawn(Double.spec(run_evaluators=[Absent.spec()]))
-
-
 async def test_a_subclass_with_a_constructor_of_its_own_has_its_validators() -> None:
     """Those of the class count where nobody calls the constructor of `Function`."""
 
@@ -353,40 +302,6 @@ async def test_a_subclass_with_a_constructor_of_its_own_has_its_validators() -> 
     result, _ = await states_of(Own, n="many")
     assert result["error"]["state"] == "INPUT_VALIDATION"
     assert (await states_of(Own, n="2"))[0] == {"status": "success", "output": {"n": 4}}
-
-
-async def test_an_evaluator_that_fails_is_recorded_and_fails_nothing() -> None:
-    """The call succeeds, and the evaluation says what was the matter."""
-
-    class Broken(Evaluator):
-        async def run(self, input: Any, output: Any, error: Any) -> Any:
-            raise ValueError("no opinion")
-
-    result, _ = await states_of(Double.spec(run_evaluators=[Broken.spec()]), n=1)
-    assert result["status"] == "success"
-    assert result["evaluations"] == [{"evaluator": "Broken", "error": "no opinion"}]
-
-
-async def test_after_a_failure_the_evaluators_that_have_not_run_see_the_error() -> None:
-    """Each evaluator runs once: those of the output before the failure, those of the processed output after it."""
-    seen: list[tuple[str, Any]] = []
-
-    async def first(input: Any, output: Any, error: Any) -> Any:
-        seen.append(("first", error))
-        return 1
-
-    async def second(input: Any, output: Any, error: Any) -> Any:
-        seen.append(("second", error))
-        return 0
-
-    class Fails(Double):
-        async def process_output(self, **output: Any) -> Any:
-            raise ValueError("cannot process")
-
-    result, _ = await states_of(Fails.spec(run_evaluators=[first], processed_output_evaluators=[second]), n=1)
-    assert result["status"] == "error"
-    assert [(name, error is None) for name, error in seen] == [("first", True), ("second", False)]
-    assert seen[1][1]["message"] == "cannot process"
 
 
 async def test_a_call_to_a_stopped_function_is_an_error_dictionary() -> None:
@@ -424,10 +339,6 @@ def test_the_table_lets_every_call_end_and_begin_again() -> None:
             reachable |= more
         assert set(ENDINGS) <= reachable
     assert all(FUNCTION.edges[ending, Step.CALL] is States.INPUT_VALIDATION for ending in ENDINGS)
-
-
-def _size(input: Any, output: Any, error: Any) -> int:
-    return output["n"]
 
 
 async def _echo(text: str) -> str:

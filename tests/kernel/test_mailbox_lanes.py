@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from tinyllm_actors.errors import ActorFailed, ActorStopped, MailboxFull, MessageDiscarded
+from tinyllm_actors.errors import ActorFailed, MailboxFull
 from tinyllm_actors.kernel import (
     Actor,
     ActorSystem,
-    DeadLetter,
     Mailbox,
     Overflow,
     Supervisor,
@@ -23,6 +22,7 @@ from tinyllm_actors.testing import Puppet
 
 if TYPE_CHECKING:
     from tinyllm_actors.kernel import ActorRef
+
 
 pytestmark = pytest.mark.anyio
 
@@ -74,9 +74,6 @@ class Desk:
 def by_number(message: Any) -> float:
     """Numbers by size, everything else last."""
     return message if isinstance(message, int) else 1_000
-
-
-# --- priority -------------------------------------------------------------------------------------
 
 
 async def test_rule_2_urgent_messages_come_first() -> None:
@@ -161,9 +158,6 @@ async def test_rule_2_senders_that_gave_up_block_nobody() -> None:
         assert await desk.work() == ["first"]
 
 
-# --- the control lane -----------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("priority", [None, by_number])
 async def test_rule_2_the_control_lane_is_never_shed(priority: Any) -> None:
     """A full mailbox that drops its oldest keeps the messages of the kernel, and hands them out first."""
@@ -212,193 +206,6 @@ async def test_rule_2_the_control_lane_in_the_mailbox_is_not_shed_either() -> No
         await desk.ref.tell("first")
         await desk.ref.tell("second")
         assert await desk.work() == ["control 0", "control 1", "second"]
-
-
-# --- time to live ---------------------------------------------------------------------------------
-
-
-@pytest.mark.virtual_time
-@pytest.mark.parametrize("priority", [None, by_number])
-async def test_rule_2_a_message_that_waited_too_long_is_discarded(priority: Any) -> None:
-    """Asks fail, tells become dead letters, the hook is called; the young ones are handled."""
-    discarded: list[Any] = []
-    async with ActorSystem() as system:
-        mailbox = Mailbox(
-            ttl=10.0, priority=priority, on_discard=lambda message, reason: discarded.append((message, reason))
-        )
-        desk = await Desk.open(system, mailbox)
-        await desk.ref.tell(1)
-        ask = desk.ref.ask(2)
-        await anyio.sleep(6.0)
-        await desk.ref.tell(3)
-        await anyio.sleep(6.0)
-        assert await desk.work() == [3]
-        with pytest.raises(MessageDiscarded, match="expired") as caught:
-            await ask
-        assert caught.value.message == 2
-        assert discarded == [(1, "expired"), (2, "expired")]
-        assert [(letter.message, letter.reason, letter.asked) for letter in system.dead_letters] == [
-            (1, "expired", False),
-            (2, "expired", True),
-        ]
-
-
-@pytest.mark.virtual_time
-async def test_rule_2_an_expired_message_takes_no_room() -> None:
-    """A full mailbox of expired messages takes new ones."""
-    async with ActorSystem() as system:
-        desk = await Desk.open(system, Mailbox(capacity=2, ttl=10.0, overflow=Overflow.REJECT))
-        for message in (1, 2):
-            await desk.ref.tell(message)
-        await anyio.sleep(11.0)
-        for message in (3, 4):
-            await desk.ref.tell(message)
-        assert await desk.work() == [3, 4]
-
-
-@pytest.mark.virtual_time
-async def test_rule_2_messages_of_the_control_lane_do_not_expire() -> None:
-    """Nor do messages that are handled again."""
-    async with ActorSystem(supervisor=PATIENT) as system:
-
-        class Slow(Puppet):
-            async def started(self) -> None:
-                self.ticks: list[int] = []
-                self.context.send_after(1.0, self.tick)
-
-            def tick(self, _: Slow) -> None:
-                self.ticks.append(self.context.incarnation)
-
-        slow = await system.spawn(Slow.spec().with_options(mailbox=Mailbox(ttl=5.0)))
-        await Puppet.do(slow, lambda _: anyio.sleep(20.0), timeout=None)
-        assert await Slow.do(slow, lambda self: self.ticks) == [1]
-
-
-@pytest.mark.virtual_time
-async def test_rule_2_time_begins_when_there_is_room() -> None:
-    """A sender that waited for room long ago does not bring an expired message."""
-    async with ActorSystem() as system:
-        desk = await Desk.open(system, Mailbox(capacity=1, ttl=10.0))
-        await desk.ref.tell(1)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(desk.ref.tell, 2)
-            await anyio.sleep(11.0)
-            assert await desk.work() == [2]
-
-
-# --- what is left ---------------------------------------------------------------------------------
-
-
-async def test_rule_8_what_is_left_goes_to_undelivered() -> None:
-    """Each told message once, at the end; asks fail; a hook that fails leaves a dead letter."""
-    left: list[Any] = []
-
-    def keep(message: object) -> None:
-        if message == "bad":
-            raise LookupError("broken")
-        left.append(message)
-
-    async with ActorSystem() as system:
-        desk = await Desk.open(system, Mailbox(undelivered=keep))
-        for message in ("one", "bad", "two"):
-            await desk.ref.tell(message)
-        ask = desk.ref.ask("three")
-        await desk.ref.kill()
-        await desk.ref.tell("too late")
-        with pytest.raises(ActorStopped):
-            await ask
-        assert left == ["one", "two", "too late"]
-        assert [letter.message for letter in system.dead_letters] == ["bad"]
-
-
-async def test_rule_8_a_hook_that_fails_does_no_harm() -> None:
-    """`on_discard` is for the caller's sake; its errors stay its own."""
-
-    def fail(_: object, __: str) -> None:
-        raise LookupError("broken")
-
-    async with ActorSystem() as system:
-        desk = await Desk.open(system, Mailbox(capacity=1, overflow=Overflow.DROP_NEWEST, on_discard=fail))
-        await desk.ref.tell(1)
-        await desk.ref.tell(2)
-        assert await desk.work() == [1]
-        assert len(system.dead_letters) == 1
-
-
-async def test_rule_8_dead_letters_are_kept_up_to_a_cap() -> None:
-    """The newest; the number of those that were dropped is known; each is published."""
-    async with ActorSystem(max_dead_letters=2) as system, system.events(DeadLetter) as events:
-        ref = await system.spawn(Puppet, name="gone")
-        await ref.stop()
-        for number in range(5):
-            await ref.tell(number)
-        letters = system.dead_letters
-        assert [letter.message for letter in letters] == [3, 4]
-        assert letters[0].path == "gone"
-        assert letters.dropped == 3
-        assert [(await events.receive()).message for _ in range(5)] == [0, 1, 2, 3, 4]
-        letters.clear()
-        assert len(letters) == 0
-
-
-async def gone_with(system: ActorSystem, *messages: object) -> None:
-    """Leave dead letters for an actor at "clerk"."""
-    ref = await system.spawn(Puppet, name="clerk")
-    await ref.stop()
-    for message in messages:
-        await ref.tell(message)
-
-
-async def test_rule_8_dead_letters_can_be_sent_again() -> None:
-    """To who is at their path now, oldest first; what is taken is no dead letter any more."""
-    async with ActorSystem() as system:
-        await gone_with(system, 1, 2, 3)
-        assert system.replay_dead_letters() == 0
-        seen: list[Any] = []
-        ref = await system.spawn(Clerk, anyio.Event(), seen, name="clerk")
-        assert system.replay_dead_letters(path="other") == 0
-        assert system.replay_dead_letters(limit=2) == 2
-        await ref.ask("done?")
-        assert seen == [1, 2]
-        assert [letter.message for letter in system.dead_letters] == [3]
-        assert system.replay_dead_letters(path="clerk") == 1
-        await ref.ask("done?")
-        assert seen == [1, 2, 3]
-        assert len(system.dead_letters) == 0
-
-
-async def test_rule_8_a_full_mailbox_gets_no_dead_letters() -> None:
-    """Those that do not fit stay, in order."""
-    async with ActorSystem() as system:
-        await gone_with(system, 1, 2, 3)
-        desk = await Desk.open(system, Mailbox(capacity=2))
-        assert system.replay_dead_letters() == 2
-        assert [letter.message for letter in system.dead_letters] == [3]
-        assert await desk.work() == [1, 2]
-
-
-async def test_rule_8_a_letter_is_not_sent_for_ever() -> None:
-    """One that dies again counts its replays, and stays after `max_replays`."""
-    async with ActorSystem() as system:
-        await gone_with(system, "boomerang")
-        for replays in range(4):
-            assert [letter.replays for letter in system.dead_letters] == [min(replays, 3)]
-            desk = await Desk.open(system, Mailbox())
-            assert system.replay_dead_letters(max_replays=3) == (1 if replays < 3 else 0)
-            await desk.ref.kill()
-        assert [letter.message for letter in system.dead_letters] == ["boomerang"]
-
-
-async def test_rule_8_asks_are_not_sent_again() -> None:
-    """Their askers were told, and may have asked somebody else."""
-    async with ActorSystem() as system:
-        desk = await Desk.open(system, Mailbox(capacity=1, overflow=Overflow.DROP_NEWEST))
-        await desk.ref.tell(1)
-        with pytest.raises(MessageDiscarded):
-            await desk.ref.ask(2)
-        await desk.work()
-        assert system.replay_dead_letters() == 0
-        assert [letter.asked for letter in system.dead_letters] == [True]
 
 
 async def test_rule_2_numbers_out_of_range_are_refused() -> None:

@@ -9,26 +9,23 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from tinyllm_actors import Actor, ActorSystem, Agent, Evaluator, Function, FunctionStream, chain, concurrent, tool
-from tinyllm_actors.errors import ConfigurationError, Overloaded, RequestRejected
+from tinyllm_actors import Actor, ActorSystem, Function, FunctionStream, chain, concurrent
+from tinyllm_actors.errors import ConfigurationError
 from tinyllm_actors.function.compose import cache
-from tinyllm_actors.function.tracing import Tracer, current_observation, observation, observe, start_tracing
-from tinyllm_actors.kernel import Backoff, InFlight, Supervisor
-from tinyllm_actors.llm import LLM, ChatRequest, Embedder, ModelInfo, Price, Usage, UserMessage
+from tinyllm_actors.function.tracing import Tracer, start_tracing
+from tinyllm_actors.kernel import InFlight, Supervisor
+from tinyllm_actors.llm import LLM, ChatRequest, ModelInfo, Price, Usage, UserMessage
 from tinyllm_actors.testing import (
-    HashEmbeddings,
     ScriptedModel,
     TraceRecorder,
-    fail,
     text,
-    tool_call,
-    tool_calls,
 )
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from tinyllm_actors.function.tracing import Observation
+
 
 pytestmark = pytest.mark.anyio
 
@@ -80,96 +77,6 @@ async def test_a_call_is_observed(recorder: TraceRecorder) -> None:
     assert not recorder.running
 
 
-async def test_an_agents_turn_is_one_tree(recorder: TraceRecorder) -> None:
-    """Model, tools that run side by side, memory and evaluators are inside of the agent's call, each once."""
-
-    @tool
-    async def look_up(word: str) -> str:
-        """Look a word up."""
-        with observe("shelf", kind="retriever"):
-            return word.upper()
-
-    async def judge(input: Any, output: Any, error: Any) -> float:
-        return 0.5
-
-    class Polite(Evaluator):
-        async def run(self, input: Any, output: Any, error: Any) -> Any:
-            return {"evals": {"polite": 1}}
-
-    model = ScriptedModel([tool_calls(("look_up", {"word": "a"}), ("look_up", {"word": "b"})), text("A and B")])
-    async with ActorSystem("service") as system:
-        await start_tracing(system, recorder)
-        agent = await system.spawn(
-            Agent.spec(
-                name="Agent",
-                model=model,
-                tools=[look_up],
-                run_evaluators=[judge],
-                processed_output_evaluators=[Polite.spec()],
-                user_id="ann",
-            )
-        )
-        async with agent.stream(content="a and b?") as events:
-            async for _ in events:
-                pass
-    assert recorder.render().splitlines() == [
-        "Agent  agent",
-        "├── BufferMemory  retriever",
-        "├── Scripted  generation",
-        "├── Toolkit  chain",
-        "│   ├── look_up  tool",
-        "│   │   └── shelf  retriever",
-        "│   └── look_up  tool",
-        "│       └── shelf  retriever",
-        "├── BufferMemory  retriever",
-        "├── Scripted  generation",
-        "├── BufferMemory  retriever",
-        "├── judge  evaluator",
-        "└── Polite  evaluator",
-    ]
-    agent_call = recorder.find("Agent")
-    assert [list(entry["evals"]) for entry in agent_call.evaluations] == [["judge"], ["proc:polite"]]
-    assert {seen.user_id for seen in recorder.observations} == {"ann"}
-    first = recorder.find("Scripted")
-    assert first.input[-1] == UserMessage("a and b?")
-    assert first.output.tool_calls[0].name == "look_up"
-    assert first.metadata["tools"] == ["look_up"]
-    assert 0 < first.started_at <= first.first_output_at <= first.ended_at
-
-
-async def test_a_model_call_tells_what_it_took(recorder: TraceRecorder) -> None:
-    """Model, parameters, tokens, cost and failed attempts are those of the answer; keys are not among them."""
-    model = ScriptedModel(
-        [fail(Overloaded("busy")), text("Hi", usage=Usage(1_000, 100, 1_100, cached_tokens=10, reasoning_tokens=5))],
-        name="openai/gpt-4o-mini",
-    )
-    async with ActorSystem("service") as system:
-        await start_tracing(system, recorder)
-        prices = {"openai/gpt-4o-mini": ModelInfo(price=Price(0.15, 0.6))}
-        llm = await system.spawn(LLM.spec(model, name="llm", backoff=Backoff(0.0, 0.0), known_models=prices))
-        request = ChatRequest(messages=[UserMessage("Hello")], options={"temperature": 0.5, "api_key": "abcdefgh"})
-        await llm(request=request)
-    [seen] = recorder.observations
-    assert seen.model_parameters == {"temperature": 0.5}
-    assert seen.usage == {"input": 1_000, "output": 100, "total": 1_100, "input_cached": 10, "output_reasoning": 5}
-    assert seen.cost == pytest.approx(0.00015 + 0.00006, rel=0.05)
-    assert seen.metadata["failed_attempts"] == [
-        {"model": "openai/gpt-4o-mini", "error": "Overloaded", "message": "busy"}
-    ]
-    assert seen.metadata["finish_reason"] == "stop"
-
-
-async def test_embeddings_are_counted_not_shown(recorder: TraceRecorder) -> None:
-    """Of vectors, a trace has the number and the size."""
-    async with ActorSystem("service") as system:
-        await start_tracing(system, recorder)
-        embedder = await system.spawn(Embedder.spec(HashEmbeddings()))
-        await embedder(texts=["a", "b"])
-    [seen] = recorder.observations
-    assert seen.kind == "embedding"
-    assert seen.output["vectors"] == 2
-
-
 async def test_streams_know_their_first_item(recorder: TraceRecorder) -> None:
     """A stream's output is its items; when the first came is noted; a reader that leaves cancels it."""
     async with ActorSystem("service") as system:
@@ -204,17 +111,6 @@ async def test_failures_and_cancellations_are_told(recorder: TraceRecorder) -> N
     assert recorder.find("both").status == "error"
     assert (sleep.status, recorder.find("whole").status) == ("cancelled", "cancelled")
     assert not recorder.running
-
-
-async def test_partial_output_of_a_cancelled_model_call_is_kept(recorder: TraceRecorder) -> None:
-    """What a model had said when its reader left is the output."""
-    async with ActorSystem("service") as system:
-        await start_tracing(system, recorder)
-        llm = await system.spawn(LLM.spec(ScriptedModel([text("one two three")], chunk=4), name="llm"))
-        async with llm.stream(request=ChatRequest(messages=[UserMessage("Hi")]), buffer=1) as events:
-            await anext(aiter(events))
-    assert recorder.find("llm").status == "cancelled"
-    assert recorder.find("llm").output in {"one ", "one two "}
 
 
 class Fragile(Function):
@@ -292,51 +188,6 @@ async def test_answers_from_a_cache_are_inside_of_who_asked(recorder: TraceRecor
     assert recorder.find("Echo").parent_id == first.id
 
 
-async def test_two_hundred_conversations_do_not_mix(recorder: TraceRecorder) -> None:
-    """At 200 turns side by side, every observation is in the trace of its own turn, once."""
-
-    @tool
-    async def shout(word: str) -> str:
-        """Shout."""
-        seen = current_observation()
-        assert seen is not None
-        await anyio.lowlevel.checkpoint()
-        return word.upper()
-
-    async def turn(agent: Any, number: int) -> None:
-        await agent(content=f"turn {number}")
-
-    async with ActorSystem("service") as system:
-        await start_tracing(system, recorder)
-        agents = [
-            await system.spawn(
-                Agent.spec(
-                    name="Agent",
-                    model=ScriptedModel([tool_call("shout", word=f"w{number}"), text("done")]),
-                    tools=[shout],
-                    session_id=f"s{number}",
-                )
-            )
-            for number in range(200)
-        ]
-        async with anyio.create_task_group() as group:
-            for number, agent in enumerate(agents):
-                group.start_soon(turn, agent, number)
-    traces: dict[str, list[Observation]] = {}
-    for seen in recorder.observations:
-        traces.setdefault(seen.trace_id, []).append(seen)
-    assert len(traces) == 200
-    assert len({seen.id for seen in recorder.observations}) == len(recorder.observations)
-    for found in traces.values():
-        names = sorted(seen.name for seen in found)
-        assert names == sorted(["Agent", *["BufferMemory"] * 3, *["Scripted"] * 2, "Toolkit", "shout"])
-        assert len({seen.session_id for seen in found}) == 1
-        ids = {seen.id for seen in found}
-        assert all(seen.parent_id in ids for seen in found if not seen.is_root)
-        assert sum(seen.is_root for seen in found) == 1
-    assert not recorder.running
-
-
 async def test_sampling_keeps_whole_traces(recorder: TraceRecorder) -> None:
     """Half of the traces, and of each all or nothing."""
     async with ActorSystem("service") as system:
@@ -357,122 +208,6 @@ async def test_capture_off_keeps_no_content(recorder: TraceRecorder) -> None:
         llm = await system.spawn(LLM.spec(ScriptedModel([text("private")]), name="llm"))
         await llm(request=ChatRequest(messages=[UserMessage("private")]))
     assert [(seen.input, seen.output) for seen in recorder.observations] == [(None, None), (None, None)]
-
-
-async def test_functions_are_decorated(recorder: TraceRecorder) -> None:
-    """`@observation` observes plain, async and generator functions, and what is called inside of them."""
-
-    @observation()
-    def parse(raw: str) -> int:
-        return int(raw)
-
-    @observation("loaded", kind="retriever")
-    async def load(self: object, raw: str, times: int = 1) -> int:
-        return parse(raw) * times
-
-    @observation(kind="chain")
-    async def pieces(upto: int) -> AsyncGenerator[int, None]:
-        for number in range(upto):
-            parse(str(number))
-            yield number
-
-    @observation(capture=False)
-    def secret(word: str) -> str:
-        return word
-
-    class Worker(Function):
-        async def run(self) -> list[int]:  # pyright: ignore[reportIncompatibleMethodOverride]
-            found: list[int] = []
-            async for number in pieces(2):
-                parse("7")  # not inside of `pieces`: it is the reader that works here
-                found.append(number)
-            secret("hush")
-            with pytest.raises(ValueError, match="invalid literal"):
-                parse("x")
-            with pytest.raises(TypeError):
-                parse()  # pyright: ignore[reportCallIssue]
-            return [await load(None, "2", times=3), *found]
-
-    async with ActorSystem("service") as system:
-        await start_tracing(system, recorder)
-        result = await (await system.spawn(Worker))()
-    assert result["output"] == [6, 0, 1]
-    outer, worker = recorder.find("loaded"), recorder.find("Worker")
-    assert (outer.kind, outer.input, outer.output) == ("retriever", {"raw": "2", "times": 3}, 6)
-    assert [seen.name for seen in recorder.children(outer)] == ["parse"]
-    stream = recorder.find("pieces")
-    assert (stream.output, stream.kind) == ([0, 1], "chain")
-    assert stream.first_output_at
-    assert len(recorder.children(stream)) == 2
-    assert (recorder.find("secret").input, recorder.find("secret").output) == (None, None)
-    failed = [seen for seen in recorder.observations if seen.status == "error"]
-    assert [(seen.name, (seen.error or {})["type"]) for seen in failed] == [
-        ("parse", "ValueError"),
-        ("parse", "TypeError"),
-    ]
-    assert {seen.trace_id for seen in recorder.observations} == {worker.trace_id}
-    assert parse("3") == 3  # outside of a system, it is the function itself
-    assert [number async for number in pieces(2)] == [0, 1]
-
-
-async def test_a_decorated_generator_that_fails_or_is_left_ends(recorder: TraceRecorder) -> None:
-    """A generator's observation ends however the generator does."""
-
-    @observation()
-    async def failing() -> AsyncGenerator[int, None]:
-        yield 1
-        raise OSError("gone")
-
-    class Worker(Function):
-        async def run(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-            items = failing()
-            assert await anext(items) == 1
-            await items.aclose()
-            async for _ in failing():
-                pass
-
-    async with ActorSystem("service") as system:
-        await start_tracing(system, recorder)
-        await (await system.spawn(Worker))()
-    assert [(seen.name, seen.status) for seen in recorder.observations] == [
-        ("failing", "cancelled"),
-        ("failing", "error"),
-        ("Worker", "error"),
-    ]
-    assert not recorder.running
-
-
-async def test_a_block_says_for_whom(recorder: TraceRecorder) -> None:
-    """A block's user, session and tags hold for what is inside of it, and for nothing else."""
-
-    class Front(Function):
-        async def run(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-            with observe("turn", user_id="ann", session_id="s", tags=("vip",)):
-                await system["echo"](said="x")
-            await system["echo"](said="y")
-
-    async with ActorSystem("service") as system:
-        await start_tracing(system, recorder, tags=["all"])
-        await system.spawn(Echo, name="echo")
-        await (await system.spawn(Front))()
-    inside, turn, outside, front = recorder.observations
-    assert [(seen.user_id, seen.session_id, seen.tags) for seen in (inside, turn)] == [("ann", "s", ("all", "vip"))] * 2
-    assert [(seen.user_id, seen.session_id, seen.tags) for seen in (outside, front)] == [(None, None, ("all",))] * 2
-
-
-async def test_nothing_is_traced_without_tracers() -> None:
-    """Where nobody started tracing, code that wants to add to its observation finds none."""
-    found: list[object] = []
-
-    class Looker(Function):
-        async def run(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-            found.append(current_observation())
-            with observe("block") as inside:
-                found.append(inside)
-
-    async with ActorSystem("service") as system:
-        await (await system.spawn(Looker))()
-    assert found == [None, None]
 
 
 async def test_log_lines_of_a_call_have_its_trace() -> None:
@@ -509,16 +244,6 @@ async def test_wrong_arguments_are_named(recorder: TraceRecorder) -> None:
         await start_tracing(system, recorder)
         with pytest.raises(ConfigurationError, match="traced already"):
             await start_tracing(system, recorder)
-
-
-async def test_a_refused_request_names_its_model(recorder: TraceRecorder) -> None:
-    """A model call that fails for good still says which model refused."""
-    async with ActorSystem("service") as system:
-        await start_tracing(system, recorder)
-        llm = await system.spawn(LLM.spec(ScriptedModel([fail(RequestRejected("no"))], name="m"), name="llm"))
-        await llm(request=ChatRequest(messages=[UserMessage("x")]))
-    [seen] = recorder.observations
-    assert (seen.status, seen.model) == ("error", "m")
 
 
 def test_a_tracer_needs_no_method() -> None:
