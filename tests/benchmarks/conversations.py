@@ -1,11 +1,23 @@
-"""What it costs to keep conversations: acknowledged entries, latency of a step, thaws, and very many passive ones.
+r"""What it costs to keep conversations: acknowledged entries, latency of a step, thaws, and very many passive ones.
 
 ```text
 python tests/benchmarks/conversations.py [--json] [--quick] [--only BAR …] [--stores STORE …] [--backend NAME]
+    [--passive COUNT] [--beside] [--peers PYTHON]
 ```
 
 Each bar has a goal where the design sets one; it is printed beside the figure. SQLite runs in both settings: `full`
 waits for the disk, so its latency is that of the disk. PostgreSQL is a server on this machine, over a Unix socket.
+
+`--beside` holds the same conversations of five turns, each with one tool call, in other frameworks too
+(`conversation_ways.py`), all with the settings they come with. Those that are not installed are left out; they may have
+an environment of their own:
+
+```text
+python -m venv /tmp/peers
+/tmp/peers/bin/pip install anyio langgraph langgraph-checkpoint-sqlite langgraph-checkpoint-postgres \
+    'psycopg[binary]' openai-agents
+python tests/benchmarks/conversations.py --only --beside --peers /tmp/peers/bin/python
+```
 """
 
 from __future__ import annotations
@@ -15,6 +27,7 @@ import gc
 import json
 import resource
 import statistics
+import sys
 import tempfile
 import time
 import warnings
@@ -25,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
+from conversation_ways import TURNS, WAYS
 
 from tinyllm_actors import ActorSystem, Agent
 from tinyllm_actors.conversation import (
@@ -45,6 +59,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from tinyllm_actors.conversation import ConversationStore, Entry, Grant
+
+PASSIVE = [1_000_000]
+"""How many conversations nobody uses."""
 
 TEXT = "A line of a conversation that goes on about birthdays and their dates. " * 4
 
@@ -176,7 +193,7 @@ async def thawing(store: ConversationStore, *, quick: bool) -> dict[str, float]:
 
 async def passive(store: ConversationStore, *, quick: bool) -> dict[str, float]:
     """Measure a look-up (claim, load, replay) of one of very many conversations that nobody uses."""
-    count, batch = 20_000 if quick else 1_000_000, 1000
+    count, batch = 20_000 if quick else PASSIVE[0], 1000
     start = time.perf_counter()
     for first in range(0, count, batch):
         grants = await store.claim([f"passive/{number:08}" for number in range(first, first + batch)], "bench")
@@ -282,6 +299,46 @@ STORES: dict[str, Callable[[], Any]] = {
 }
 
 
+# --- beside others ----------------------------------------------------------------------------------
+
+
+async def beside(peers: str, *, quick: bool) -> dict[str, dict[str, float]]:
+    """Hold the same conversations in each way, one after the other in each round, and return the best of each."""
+    found: dict[str, dict[str, float]] = {}
+    count = "5" if quick else "40"
+    async with postgres() as opened:
+        store: Any = opened
+        url: str = store._dsn
+        for _ in range(1 if quick else 3):
+            for way, (kind, _) in WAYS.items():
+                with tempfile.TemporaryDirectory() as folder:
+                    python = sys.executable if way.startswith("tinyllm") else peers
+                    target = folder if kind == "sqlite" else url
+                    command = [python, str(Path(__file__).with_name("conversation_ways.py")), way, target, count]
+                    before = await wal(store)
+                    done = await anyio.run_process(command, stderr=None)
+                    figures: dict[str, Any] = json.loads(done.stdout)
+                    after = await wal(store)
+                if "missing" in figures:
+                    print(f"{way}: left out, as {figures['missing']} is not installed; see --help")
+                    continue
+                if kind == "postgres":  # the server writes, and its journal says how much
+                    figures["bytes"] = (after - before) / (int(count) * TURNS + TURNS)
+                best = found.setdefault(way, {})
+                for title, name in (("ms a turn", "ms"), ("CPU ms a turn", "cpu_ms"), ("bytes a turn", "bytes")):
+                    best[title] = min(best.get(title, float("inf")), figures[name])
+    return found
+
+
+async def wal(store: Any) -> int:
+    """Return how far the server's journal has come, in bytes."""
+
+    async def ask(connection: Any) -> int:
+        return int(await connection.fetchval("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"))
+
+    return await store._run(ask, writes=False)
+
+
 async def measure(stores: list[str], names: list[str], *, quick: bool) -> dict[str, dict[str, float]]:
     """Return the figures of each store."""
     found: dict[str, dict[str, float]] = {}
@@ -298,15 +355,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", nargs="+", choices=BARS, default=["throughput", "latency", "thaw"])
+    parser.add_argument("--only", nargs="*", choices=BARS, default=["throughput", "latency", "thaw"])
     parser.add_argument("--stores", nargs="+", choices=STORES, default=list(STORES))
     parser.add_argument("--backend", choices=["asyncio", "uvloop", "trio"], default="asyncio")
+    parser.add_argument("--passive", type=int, default=PASSIVE[0], help="conversations that nobody uses")
+    parser.add_argument("--beside", action="store_true", help="the same in other frameworks")
+    parser.add_argument("--peers", default=sys.executable, help="the interpreter that has them")
     arguments = parser.parse_args()
+    PASSIVE[0] = arguments.passive
     options = {"use_uvloop": True} if arguments.backend == "uvloop" else {}
     backend = "trio" if arguments.backend == "trio" else "asyncio"
 
     async def run() -> dict[str, dict[str, float]]:
-        return await measure(arguments.stores, arguments.only, quick=arguments.quick)
+        found = await measure(arguments.stores, arguments.only, quick=arguments.quick) if arguments.only else {}
+        return found | (await beside(arguments.peers, quick=arguments.quick) if arguments.beside else {})
 
     found = anyio.run(run, backend=backend, backend_options=options)
     if arguments.json:

@@ -14,7 +14,7 @@ second child goes on to the end. What must hold then:
 
 `--writes-only` leaves out the points in the model and the tools, at which no store differs from another. `--mutate`
 breaks the runtime on purpose, which must be noticed; it ends with the first point at which it is. `--soak` kills at
-random moments instead, with hundreds of conversations at work.
+random moments instead, with hundreds of conversations at work; SIGTERM ends it with the audit.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from tinyllm_actors import ActorSystem, Agent, tool
-from tinyllm_actors.conversation import INTERRUPTED, TurnStarted, repair, store_from_url, writer
+from tinyllm_actors.conversation import INTERRUPTED, Compaction, TurnStarted, repair, store_from_url, writer
 from tinyllm_actors.conversation.recorder import Recorder
 from tinyllm_actors.llm import (
     AssistantMessage,
@@ -336,7 +336,9 @@ async def busy(url: str, log: Path, conversations: int, start: int) -> None:
     """Let conversations take turn after turn, for ever."""
     points = Points(None, log)
     async with ActorSystem("soak") as system:
-        chats = await system.conversations(make_agent(points), store=url)
+        # Kept short: otherwise each life would take longer to begin than the one before.
+        compaction = Compaction(max_tokens=1000)
+        chats = await system.conversations(make_agent(points), store=url, compaction=compaction, snapshot_every=50)
 
         async def talk(key: int) -> None:
             for number in itertools.count(start):
@@ -372,7 +374,12 @@ def soak(backend: str, pattern: str, folder: Path, kills: int, conversations: in
     url, log = pattern.format("soak"), folder / "soak"
     log.touch()
     seed = random.Random(0)
+    enough: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: enough.append(number))
     for kill in range(kills):
+        if enough:
+            kills = kill
+            break
         child = os.fork()
         if child == 0:
             try:
@@ -380,7 +387,7 @@ def soak(backend: str, pattern: str, folder: Path, kills: int, conversations: in
             finally:
                 os._exit(1)
         # After so many notes, so that each life gets somewhere, however slow the machine is; each ends in the middle.
-        grow = log.stat().st_size + 60 * seed.randint(1, 2 * conversations)
+        grow = log.stat().st_size + 60 * seed.randint(1, conversations)
         until = time.monotonic() + 30.0
         while log.stat().st_size < grow and time.monotonic() < until:
             time.sleep(0.005)

@@ -140,3 +140,13 @@ def test_arguments_that_are_no_unicode_are_kept_as_far_as_they_can() -> None:
     (message, _) = repair([calling("a", arguments='{"a": "\ud800')])
     assert isinstance(message, AssistantMessage)
     assert json.loads(message.tool_calls[0].arguments) == {"not_json": '{"a": "?'}
+
+
+def test_calls_that_are_always_named_alike_take_no_time() -> None:
+    """Ten thousand calls under one id get names of their own in one pass, not by trying all numbers for each."""
+    call = AssistantMessage(tool_calls=[ToolCall("call_0", FunctionCall("look"))])
+    history = repair([message for _ in range(10_000) for message in (call, ToolMessage("call_0", "seen"))])
+    ids = [message.tool_call_id for message in history if isinstance(message, ToolMessage)]
+    assert ids[:3] == ["call_0", "call_0-2", "call_0-3"]
+    assert len(set(ids)) == 10_000
+    assert repair(history) == history

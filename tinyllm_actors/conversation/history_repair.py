@@ -53,7 +53,7 @@ def repair(messages: Sequence[Message]) -> list[Message]:
     if all(type(message) is not ToolMessage and not _questionable(message) for message in messages):
         return list(messages)
     found: list[Message] = []
-    taken: set[str] = set()
+    taken: dict[str, int] = {}  # ids, and the first number that may be free behind each
     index = 0
     while index < len(messages):
         message = messages[index]
@@ -72,7 +72,7 @@ def repair(messages: Sequence[Message]) -> list[Message]:
     return found
 
 
-def _group(message: AssistantMessage, results: dict[str, list[ToolMessage]], taken: set[str]) -> list[Message]:
+def _group(message: AssistantMessage, results: dict[str, list[ToolMessage]], taken: dict[str, int]) -> list[Message]:
     """Return a message with its calls, mended, and exactly one result for each."""
     calls: list[ToolCall] = []
     closed: list[Message] = []
@@ -81,7 +81,7 @@ def _group(message: AssistantMessage, results: dict[str, list[ToolMessage]], tak
         call_id, arguments = _free_id(call.id, taken), _arguments(call.arguments)
         same = call_id == call.id and arguments == call.arguments
         mended = call if same else ToolCall(call_id, FunctionCall(name, arguments))
-        taken.add(mended.id)
+        taken[mended.id] = 2
         calls.append(mended)
         mine = results.get(call.id)
         if mine:  # of two calls under one id, the first result is the first one's
@@ -98,13 +98,15 @@ def _group(message: AssistantMessage, results: dict[str, list[ToolMessage]], tak
     return [message, *closed]
 
 
-def _free_id(call_id: str, taken: set[str]) -> str:
+def _free_id(call_id: str, taken: dict[str, int]) -> str:
     call_id = call_id or "call"
     if call_id not in taken:
         return call_id
-    number = 2
+    # Where a model names its calls alike in every turn, trying all numbers anew would take hours for a long history.
+    number = taken[call_id]
     while f"{call_id}-{number}" in taken:
         number += 1
+    taken[call_id] = number + 1
     return f"{call_id}-{number}"
 
 
