@@ -13,10 +13,12 @@ from typing import Any
 import anyio
 
 from tinyllm_actors import ActorSystem, Agent, Evaluator, tool
-from tinyllm_actors.function.tracing import Tracer, observation, observe, start_tracing
+from tinyllm_actors.function.tracing import Tracer, continue_trace, observation, observe, start_tracing
 from tinyllm_actors.kernel import to_plain
 from tinyllm_actors.llm import LLM, ModelInfo, Price, Usage
 from tinyllm_actors.testing import ScriptedModel, TraceRecorder, text, tool_calls
+
+CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"  # what Ann's request says of the trace it is part of
 
 
 @observation(kind="retriever")  # code of your own shows up where it is called
@@ -54,6 +56,11 @@ def agent(user: str, cities: list[str], model: str) -> Any:
     return Agent.spec(name="Agent", model=llm, tools=[weather], run_evaluators=[Politeness.spec()], user_id=user)
 
 
+async def handle(who: Any, headers: dict[str, str]) -> Any:
+    with continue_trace(headers.get("traceparent")):  # as a handler of HTTP requests does
+        return await who(content="How is the weather? My password=hunter22.")
+
+
 async def main(model: str) -> None:
     recorder = TraceRecorder()
     tracers: list[Tracer] = [recorder]
@@ -71,12 +78,13 @@ async def main(model: str) -> None:
         ann = await system.spawn(agent("Ann", ["oslo", "rome"], model), name="ann")
         ben = await system.spawn(agent("Ben", ["lima"], model), name="ben")
         async with anyio.create_task_group() as group:  # side by side, and no branch in the wrong tree
-            for who in (ann, ben):
-                group.start_soon(lambda who=who: who(content="How is the weather? My password=hunter22."))
+            group.start_soon(handle, ann, {"traceparent": CALLER})
+            group.start_soon(handle, ben, dict[str, str]())
 
     print(recorder.render(details=True))
-    call = recorder.find("Agent")
+    call = next(seen for seen in recorder.observations if seen.kind == "agent" and seen.user_id == "Ann")
     print(f"\n{call.user_id} asked: {to_plain(call.input)['content']}")
+    print(f"in the trace {call.trace_id} of the caller, inside of {call.parent_id}")
     print("scores:", call.evaluations)
     print("retrieved:", to_plain(recorder.find("look_up").output))
 

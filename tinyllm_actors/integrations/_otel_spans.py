@@ -91,7 +91,8 @@ class ObservationProvider(TracerProvider):
         self._ids.trace, self._ids.span = observation.trace, observation.span
         self.context = Context()
         if observation.parent:
-            around = SpanContext(observation.trace, observation.parent, is_remote=False, trace_flags=TraceFlags(1))
+            remote = observation.is_root  # the parent is a caller's
+            around = SpanContext(observation.trace, observation.parent, is_remote=remote, trace_flags=TraceFlags(1))
             self.context = set_span_in_context(NonRecordingSpan(around), Context())
         self.start_time = observation.started_at
         self.attributes = attributes

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from tinyllm_actors import ActorSystem, Agent, Function, FunctionStream, Supervisor, chain, tool
-from tinyllm_actors.function.tracing import start_tracing
+from tinyllm_actors.function.tracing import continue_trace, start_tracing
 from tinyllm_actors.kernel import InFlight
 from tinyllm_actors.testing import ScriptedModel, TraceRecorder, fail, text, tool_calls
 
@@ -182,3 +182,23 @@ async def test_a_host_that_hangs_costs_records_that_are_counted() -> None:
             for _ in range(2000):
                 await count(to=1)
             assert tracing.dropped >= 2000
+
+
+CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def test_a_callers_trace_goes_on_at_both_hosts() -> None:
+    """Spans are in the caller's trace, the first inside of its span; for Langfuse that is the root of what is ours."""
+    with receiving() as first, receiving() as second:
+        async with ActorSystem("service", log_transitions=False) as system:
+            await start_tracing(system, langfuse(first.url), otel(second.url), sample_rate=0.0, close_timeout=20.0)
+            count = await system.spawn(chain(Count, name="counting"))
+            with continue_trace(CALLER):
+                await count(to=1)
+            await count(to=1)  # not sampled, as there is no caller who does
+        for receiver in (first, second):
+            assert {span.trace_id for span in receiver.spans} == {CALLER[3:35]}
+            outer, inner = sorted(receiver.spans, key=lambda span: span.start)
+            assert (outer.name, outer.parent_id, inner.parent_id) == ("counting", CALLER[36:52], outer.id)
+    roots = [span.name for span in first.spans if span.attributes.get("langfuse.internal.as_root")]
+    assert roots == ["counting"]
