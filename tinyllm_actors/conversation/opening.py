@@ -51,7 +51,8 @@ async def open_conversations(
 
     Args:
         system: where they live.
-        agent: the spec of the agent; its memory is filled from the journal.
+        agent: the spec of the agent; its memory is filled from the journal. Its session, for traces and tools, is the
+            key of the conversation, unless the spec names one; its user is what the setting `user_of` makes of the key.
         store: a URL (`"sqlite:///chats.db"`, `"postgresql://…"`, `"memory:"`) or a store.
         name: of the set, in the tree of actors.
         **settings: of `ConversationSettings`.

@@ -6,6 +6,10 @@ at one attribute. Code of your own shows up with `@observation()` or `with obser
 A request that comes with a trace of its caller goes on with it, `with continue_trace(headers.get("traceparent")):`,
 and `current_traceparent()` is the header for what is called next; model adapters send it if `send_traceparent=True`.
 
+The turns of a conversation are each in the trace of whoever sent them. Their session is the conversation's key, and
+their user what `system.conversations(…, user_of=…)` makes of it. Elsewhere `user_id=` and `session_id=` of a Function,
+or of `observe`, say both for all that is inside.
+
 A parent is not looked for, it comes with the message: the handler of a call makes its observation the current one, a
 context variable, and whatever the handler sends carries a copy of its context variables.
 """
