@@ -10,7 +10,7 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from tinyllm_actors.errors import MissingDependency, UnknownCollection
+from tinyllm_actors.errors import ConfigurationError, MissingDependency, UnknownCollection
 from tinyllm_actors.integrations.sqlite import SQLiteVectorStore
 from tinyllm_actors.retrieval import Hnsw, Metric, Row, field
 
@@ -190,3 +190,10 @@ async def test_a_build_can_be_given_up(store: SQLiteVectorStore) -> None:
     assert not database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (GRAPH,)).fetchall()
     database.close()
     assert await store.count("c") == COUNT + 1
+
+
+@pytest.mark.parametrize("numbers", [(1, 64), (101, 500), (16, 31), (16, 1001)])
+def test_settings_without_meaning_are_refused(numbers: tuple[int, int]) -> None:
+    """Each number has its range, in PostgreSQL and here."""
+    with pytest.raises(ConfigurationError, match="need m from 2 to 100"):
+        Hnsw(*numbers)

@@ -60,6 +60,14 @@ async def test_what_it_shows_is_not_what_it_holds() -> None:
         assert (await memory())["output"]["memories"] == [UserMessage("a")]
 
 
+def test_whoever_changes_its_messages_changes_a_copy() -> None:
+    """`messages` is what it holds, in a list of the caller's own."""
+    memory = BufferMemory(buffer_size=2)
+    memory.remember([UserMessage(text) for text in "abc"])
+    memory.messages.clear()
+    assert memory.messages == [UserMessage("b"), UserMessage("c")]
+
+
 def test_a_size_without_meaning_is_refused() -> None:
     """The message names the value."""
     with pytest.raises(ConfigurationError, match="0"):

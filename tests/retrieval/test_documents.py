@@ -30,6 +30,12 @@ def test_keys_select_and_order_what_is_shown() -> None:
     assert document.to_text() == '[doc]\ntags: ["a"]\ntext\npage: 3'
 
 
+def test_a_picture_is_shown_by_its_description() -> None:
+    """Where the model sees words only, a picture is what was said of it."""
+    picture = ImageDocument(b"\x89PNG", "image/png", "a cat", {"page": 3}, "[picture]", ("content", "page"))
+    assert picture.to_text() == "[picture]\na cat\npage: 3"
+
+
 def test_a_dictionary_shows_all_or_what_is_named() -> None:
     """Without keys the whole content is shown and no metadata; a key may name metadata, and content comes first."""
     content, metadata = {"a": 1, "b": None}, {"a": 2, "source": "s"}

@@ -277,6 +277,60 @@ def test_encrypted_files_are_refused() -> None:
     assert end == Failed("refused", "is encrypted; save it without a password")
 
 
+@pytest.mark.parametrize(("data", "name"), [(word(), "a.docx"), (excel(), "a.xlsx")], ids=["word", "excel"])
+def test_archives_with_encrypted_parts_are_refused(data: bytes, name: str) -> None:
+    """An office document whose archive needs a password is refused before a part of it is read."""
+    marked = bytearray(data)
+    place = marked.index(b"PK\1\2")  # the first entry of the directory, whose flags say so
+    marked[place + 8] |= 1
+    _, end = _read(bytes(marked), name)
+    assert end == Failed("refused", "is encrypted; save it without a password")
+
+
+def test_a_table_may_stand_alone_and_a_document_be_long() -> None:
+    """Without words around a table there is nothing but the table; progress is told every 500 parts."""
+    import docx
+
+    document: Any = docx.Document()
+    document.add_table(rows=1, cols=1).cell(0, 0).text = "alone"
+    for _ in range(500):
+        document.add_paragraph("")
+    file = io.BytesIO()
+    document.save(file)
+    sent: list[Any] = []
+    with tempfile.TemporaryFile() as opened:
+        opened.write(file.getvalue())
+        opened.seek(0)
+        read_document(Job("a.docx", ".docx", LoadLimits()), os.dup(opened.fileno()), sent.append)
+    told = [read_answer(encode(answer)) for answer in sent]
+    assert [item.done for item in told if isinstance(item, LoadProgress)] == [500]
+    [table] = [item for item in told if not isinstance(item, LoadProgress)]
+    assert isinstance(table, TableDocument)
+    assert table.columns == ("alone",)
+
+
+def test_forms_have_choices_and_gaps() -> None:
+    """A field with several values has all of them, one without a value is left out, and a title is not needed."""
+    import pypdf
+    from pypdf.generic import ArrayObject, NameObject, TextStringObject
+
+    writer = pypdf.PdfWriter(clone_from=io.BytesIO(pdf(["x"], {"many": "a", "none": "b", "box": "c"}, title="")))
+    catalogue: Any = writer.root_object
+    many, none, box = (field.get_object() for field in catalogue["/AcroForm"]["/Fields"])
+    many[NameObject("/V")] = ArrayObject([TextStringObject("a"), TextStringObject("b")])
+    del none["/V"]
+    box[NameObject("/V")] = NameObject("/Yes")
+    file = io.BytesIO()
+    writer.write(file)
+    *_, form = _documents(file.getvalue(), "a.pdf")
+    assert form == DictionaryDocument({"many": ["a", "b"], "box": "Yes"}, {"source": "a.pdf", "form": True})
+
+
+def test_text_in_an_old_encoding_is_guessed() -> None:
+    """What is no UTF-8 is read as Windows wrote it, and a sign that it has not is shown as such."""
+    assert _documents(b"caf\xe9 \x81", "a.txt") == [Document("café \ufffd", {"source": "a.txt"})]
+
+
 FILES = [
     (pdf(["Some text."] * 3, {"a": "b"}), "a.pdf"),
     (word(), "a.docx"),

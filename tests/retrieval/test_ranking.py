@@ -49,8 +49,9 @@ def test_fusion_adds_reciprocal_ranks() -> None:
 
 def test_fusion_keeps_the_vector_that_one_ranking_has() -> None:
     """A hit that only one search found with its vector keeps it."""
-    [fused] = reciprocal_rank_fusion([[hit("a")], [hit("a", vector=[1.0])]])
-    assert fused.vector == [1.0]
+    for rankings in ([[hit("a")], [hit("a", vector=[1.0])]], [[hit("a", vector=[1.0])], [hit("a")]]):
+        [fused] = reciprocal_rank_fusion(rankings)
+        assert fused.vector == [1.0]
 
 
 @pytest.mark.parametrize(
