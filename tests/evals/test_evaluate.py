@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from tinyllm_actors import ActorSystem, Agent, Evaluator, Function
 from tinyllm_actors.errors import ConfigurationError, DatasetInvalid
@@ -386,3 +387,23 @@ async def test_functions_with_a_spec_of_their_own() -> None:
         spec = FunctionEvaluator.spec(lambda output: 1, name="mine")  # pyright: ignore[reportUnknownLambdaType]
         run = await evaluate(system, Double, CASES[:1], [spec])
     assert run.records[0].evals == {"mine": 1.0}
+
+
+async def test_the_log_says_what_was_resumed(tmp_path: Path) -> None:
+    """Whoever runs a changed target into an old file is told that nothing was run."""
+    path = tmp_path / "run.jsonl"
+    async with ActorSystem("t") as system:
+        with capture_logs() as lines:
+            await evaluate(system, Double, CASES, [ExactMatch], results=path)
+        assert not [line for line in lines if "run" in line["event"]]
+        with capture_logs() as lines:
+            await evaluate(system, Double, CASES, [ExactMatch], results=path)
+        assert [(line["log_level"], line["event"]) for line in lines if "run" in line["event"]] == [
+            ("warning", f"nothing was run: all 6 records are in {str(path)!r}; for a new run give another file")
+        ]
+        path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
+        with capture_logs() as lines:
+            await evaluate(system, Double, CASES, [ExactMatch], results=path)
+        assert [line["event"] for line in lines if "goes on" in line["event"]] == [
+            f"the run goes on: 2 records are in {str(path)!r}, 4 are missing"
+        ]

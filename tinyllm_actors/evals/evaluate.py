@@ -53,7 +53,8 @@ async def evaluate(
     """Call `target` with each example, score the answers, and return all of it.
 
     Records are written to `results` as they come. Called again with the same file, dataset and evaluators it runs what
-    is missing there and nothing else, so a run can be interrupted at any time, the process killed included.
+    is missing there and nothing else, so a run can be interrupted at any time, the process killed included. Whether the
+    target is still the same it cannot know: a changed one needs a file of its own, and the log says what was resumed.
 
     A call that fails is a record of its own without scores, an evaluator that fails one in `record.failed`; neither
     ends the run, and neither is a score.
@@ -129,6 +130,8 @@ async def evaluate(
             for example in examples
             if (example.id, repeat) not in log.done
         ]
+        if log.done and path is not None:
+            _tell_resumed(path, len(log.done), len(work))
         experiment = ExperimentItem(
             run_id=log.header.run_id,
             run=log.header.name,
@@ -151,6 +154,20 @@ async def evaluate(
     finally:
         log.close()
     return log.run([example.id for example in examples])
+
+
+def _tell_resumed(path: Path, done: int, left: int) -> None:
+    """Say that a run goes on; who has changed the target and has forgotten the file would take old records for new."""
+    if left:
+        _log().info(f"the run goes on: {done} records are in {str(path)!r}, {left} are missing")
+    else:
+        _log().warning(f"nothing was run: all {done} records are in {str(path)!r}; for a new run give another file")
+
+
+def _log() -> Any:
+    import structlog  # the actor system has imported it by now
+
+    return structlog.get_logger("tinyllm_actors.evals")
 
 
 async def _work_off(
