@@ -10,6 +10,7 @@ import pytest
 from tinyllm_actors import ActorSystem, Agent, Function, FunctionStream, Supervisor, chain, tool
 from tinyllm_actors.function.tracing import continue_trace, start_tracing
 from tinyllm_actors.kernel import InFlight
+from tinyllm_actors.llm import ToolMessage
 from tinyllm_actors.testing import ScriptedModel, TraceRecorder, fail, text, tool_calls
 
 pytest.importorskip("langfuse")
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from trace_receiver import Receiver
 
     from tinyllm_actors.function.tracing import Tracer
+    from tinyllm_actors.llm import ChatRequest
 
 pytestmark = pytest.mark.anyio
 
@@ -202,3 +204,44 @@ async def test_a_callers_trace_goes_on_at_both_hosts() -> None:
             assert (outer.name, outer.parent_id, inner.parent_id) == ("counting", CALLER[36:52], outer.id)
     roots = [span.name for span in first.spans if span.attributes.get("langfuse.internal.as_root")]
     assert roots == ["counting"]
+
+
+async def test_200_conversations_at_once_are_200_sessions() -> None:
+    """Each turn of each durable conversation is in its caller's trace, under its own key and user, at both hosts."""
+
+    def say(request: ChatRequest) -> Any:
+        last = request.messages[-1]
+        return text("done") if isinstance(last, ToolMessage) else tool_calls(("shout", {"word": "a"}))
+
+    def user_of(key: str) -> str:
+        return key.partition("/")[0]
+
+    count, turns = 200, 1
+    with receiving() as first, receiving() as second:
+        async with ActorSystem("service", log_transitions=False) as system:
+            await start_tracing(system, langfuse(first.url), otel(second.url), close_timeout=30.0, max_waiting=100_000)
+            spec = Agent.spec(name="Agent", model=ScriptedModel([say] * (2 * turns * count)), tools=[shout])
+            chats = await system.conversations(spec, store="memory:", user_of=user_of)
+
+            async def talk(number: int) -> None:
+                for turn in range(turns):
+                    with continue_trace(f"00-{number * 10 + turn + 1:032x}-{number + 1:016x}-01"):
+                        result = await chats[f"u{number}/chat"](content=f"turn {turn}")
+                    assert result["status"] == "success"
+
+            async with anyio.create_task_group() as group:
+                for number in range(count):
+                    group.start_soon(talk, number)
+        for receiver in (first, second):
+            agents = [span for span in receiver.spans if "Agent" in span.name]
+            assert len(agents) == count * turns
+            whose: dict[str, set[tuple[Any, ...]]] = {}
+            for span in receiver.spans:
+                attributes = span.attributes
+                whose.setdefault(span.trace_id, set()).add((attributes["session.id"], attributes["user.id"]))
+            assert whose == {
+                f"{number * 10 + turn + 1:032x}": {(f"u{number}/chat", f"u{number}")}
+                for number in range(count)
+                for turn in range(turns)
+            }
+            assert {span.parent_id for span in agents} == {f"{number + 1:016x}" for number in range(count)}
