@@ -209,6 +209,7 @@ async def vectors(request: pytest.FixtureRequest, tmp_path: Path) -> VectorPlace
     if request.param == "sqlite":
         return VectorsInFile(tmp_path / "vectors.db")
     if request.param == "sqlite-hnsw":
+        pytest.importorskip("usearch")
         return VectorsInGraph(tmp_path / "vectors.db")
     if request.param == "sqlite-indexed":
         return VectorsInFile(tmp_path / "vectors.db", "v", "n", "lang", "tags", "in", 'v"w', "v'w", "v\nw", "$", "ü")

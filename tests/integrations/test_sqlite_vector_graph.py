@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+pytest.importorskip("usearch")
+
 pytestmark = pytest.mark.anyio
 
 COUNT = 2000
