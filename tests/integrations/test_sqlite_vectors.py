@@ -49,6 +49,16 @@ async def test_memory_for_vectors_is_bounded(tmp_path: Path) -> None:
             assert sum(kept.index.nbytes for kept in store._cache._kept.values()) <= 70_000  # pyright: ignore[reportPrivateUsage]
 
 
+async def test_vectors_that_are_read_take_their_own_room(tmp_path: Path) -> None:
+    """A collection that is read into memory takes no more than it needs, however large it is."""
+    async with SQLiteVectorStore(tmp_path / "vectors.db") as store:
+        await store.create("c", dimensions=8)
+        await store.upsert("c", [Row(f"{n}", [1.0, n, *[0.0] * 6]) for n in range(5000)])
+        await store.search("c", [1.0] * 8)
+        [kept] = store._cache._kept.values()  # pyright: ignore[reportPrivateUsage]
+        assert kept.nbytes == 5000 * (8 * 4 + 13)
+
+
 NASTY = ["x'; DROP TABLE t; --", 'a"].b', "$.a[0]", "back\\slash\\", "?1 :name", "ü\n\x01", "'", "key"]
 
 

@@ -76,6 +76,11 @@ class FlatIndex:
                 new[: self._used] = old[: self._used]
         self._matrix, self._lengths, self._numbers, self._alive = fresh
 
+    def reserve(self, rows: int) -> None:
+        """Make room for so many rows at once: to grow by and by copies what is there again and again."""
+        if rows > len(self._matrix):
+            self._make_room(rows)
+
     def add(self, numbers: Sequence[int], vectors: Sequence[bytes | memoryview]) -> None:
         """Add rows, of single precision; their numbers grow and are above all that were there."""
         numpy = self._numpy

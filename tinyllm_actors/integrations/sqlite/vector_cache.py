@@ -129,6 +129,7 @@ def _graph(database: sqlite3.Connection, place: Place) -> Graph | None:
 def _follow(database: sqlite3.Connection, place: Place, kept: _Kept) -> None:
     """Add what is new, and remove what is gone."""
     index = kept.index
+    index.reserve(place.size)
     rows = database.execute(f"SELECT row, vector FROM {place.vectors} WHERE row > ? ORDER BY row", (index.last,))
     while block := rows.fetchmany(_BLOCK):
         index.add([row for row, _ in block], [vector for _, vector in block])
