@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -34,7 +34,8 @@ async def test_what_is_no_message_is_refused(content: Any) -> None:
         if content is not None:  # that is how to attach to a turn
             with pytest.raises(ValueError, match="list of parts") as caught:
                 chat.stream(content)
-            assert caught.value.content is content  # pyright: ignore[reportAttributeAccessIssue]
+            assert isinstance(caught.value, MessageRejected)
+            assert cast("Any", caught.value).content is content
         assert not chats.table.entries
         assert store.calls.get("append", 0) == 0
 

@@ -163,7 +163,7 @@ async def test_an_answer_survives_an_end_of_the_turn_that_cannot_be_stored(
         told = await chats["k"]("hello")
         assert told["status"] == "error"
         assert told["error"]["type"] == "EntryRejected"
-        entries = [record.entry() for record in await chats["k"].page()]
+        entries: list[Any] = [record.entry() for record in await chats["k"].page()]
         assert [type(entry) for entry in entries] == [TurnStarted, ModelAnswered, TurnEnded]
         assert entries[-1].result["error"]["type"] == "EntryRejected"
         assert [message.content for message in await chats["k"].history()] == ["hello", "hi" * 400]
@@ -195,7 +195,7 @@ async def test_a_snapshot_comes_behind_what_is_held() -> None:
         writer.hold(ModelAnswered(completion=Completion(AssistantMessage("hi"))))
         assert len(ours.state.history()) == 1
         await writer.snapshot()
-        entries = [record.entry() for record in await store.page("k")]
+        entries: list[Any] = [record.entry() for record in await store.page("k")]
         assert [type(entry) for entry in entries] == [TurnStarted, ModelAnswered, Snapshot]
         assert len(entries[-1].state.nodes) == 2
         assert writer.since_snapshot == 0

@@ -146,7 +146,8 @@ class ConversationActor(Actor):
             case CallOff(turn, wish):
                 return await self._call_off(turn, wish)
             case Unheard(content):  # it was taken already, so it does not count against what may wait
-                self._queue.append(Turn(TurnLog(new_entry_id()), content))
+                self._queue.append(turn := Turn(TurnLog(new_entry_id()), content))
+                self._live.logs.append(turn.log)
                 return self._next()
             case Flush():
                 return await self._writer.flush()
@@ -174,7 +175,8 @@ class ConversationActor(Actor):
             case wishes.GetReport():
                 return self._report()
             case _:
-                raise TypeError(f"a conversation takes no {type(message).__name__}")
+                self.context.reply_later().fail(TypeError(f"a conversation takes no {type(message).__name__}"))
+                return None
 
     def _find(self, turn_id: str) -> TurnLog | None:
         """Return the log of a turn that is known by this name."""
@@ -372,8 +374,7 @@ class ConversationActor(Actor):
     def _ended(self, message: Ended) -> None:
         self.context.cancel_timer("flush")
         self._last = message.turn.log
-        if message.turn.log in self._live.logs:  # not what a run did not hear
-            self._live.logs.remove(message.turn.log)
+        self._live.logs.remove(message.turn.log)
         self._current = None
         self._live.busy = self._live.parked = False
         self._next()

@@ -121,12 +121,8 @@ def _cleared(message: Message) -> Message:
 def _newest(messages: Sequence[Message], room: int) -> Sequence[Message]:
     """Return the newest whole exchanges that fit."""
     starts = [index for index, message in enumerate(messages) if isinstance(message, UserMessage | SystemMessage)]
-    best = len(messages)
-    for start in reversed(starts):
-        if estimate_messages(messages[start:]) > room:
-            break
-        best = start
-    return messages[best:]
+    fitting = (start for start in starts if estimate_messages(messages[start:]) <= room)
+    return messages[next(fitting, len(messages)) :]
 
 
 def summary_request(messages: Sequence[Message]) -> list[Message]:

@@ -328,8 +328,8 @@ class ConversationHub(Actor):
             tasks.start_soon(ref.kill)
             while ref.alive:  # else it would fail with its agent
                 await anyio.lowlevel.checkpoint()
-            if live.agent is not None:
-                await live.agent.kill()
+            assert live.agent is not None  # which it was given before its reference was
+            await live.agent.kill()
         await self._gone(ref)
 
     async def _recover(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -349,18 +348,20 @@ class Conversation:
             StoreError: the store failed.
             TinyLLMError: what the actor answers.
         """
-        for attempt in itertools.count():
+        attempt = 0
+        while True:
+            attempt += 1
             ref = self._chats.table.ref_of(self.key)
             try:
                 if ref is None:
                     ref = cast("ActorRef", await self._chats.ask(wishes.Locate(self.key), timeout=None))
                 return await ref.ask(message, timeout=None)
             except ActorStopped:
-                if not self._chats.alive or attempt >= ATTEMPTS:
+                if not self._chats.alive or attempt > ATTEMPTS:
                     raise
             except ActorFailed as error:
                 passing = error.path != self._chats.path and isinstance(error.cause, Fenced | LinkedActorFailed)
-                if not passing or attempt >= ATTEMPTS:
+                if not passing or attempt > ATTEMPTS:
                     raise _told(error) from error
             await anyio.lowlevel.checkpoint()
 

@@ -172,9 +172,7 @@ class ConversationState:
         self._empty = False
 
     def _grow(self, entry: TreeEntry) -> None:
-        kind, head = type(entry), self.head
-        if entry.parent is not head and entry.parent == head:
-            msgspec.structs.force_setattr(entry, "parent", head)  # the same text, in memory once
+        kind = type(entry)
         if kind is CallResult:
             entry = cast("CallResult", entry)
             if entry.full is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tinyllm_actors.conversation.records import corrupt
+from tinyllm_actors.conversation.sharing import share_texts
 from tinyllm_actors.conversation.state import ConversationState
 from tinyllm_actors.errors import EntryRejected, StoreError
 
@@ -42,8 +43,9 @@ def state_of(key: str, loaded: Loaded) -> ConversationState:
         CorruptJournal: they do not fit together.
         UnsupportedEntry: a newer version of the library wrote one.
     """
-    state = ConversationState()
-    for record, entry in zip(loaded.records, loaded.entries(), strict=True):
+    state, entries = ConversationState(), loaded.entries()
+    share_texts(entries)
+    for record, entry in zip(loaded.records, entries, strict=True):
         try:
             state.apply(entry)
         except EntryRejected as error:

@@ -55,7 +55,7 @@ async def see_to(
                 await writer.write(TimerFired(timer_id=timer_id))
             else:
                 enqueue(Turn(TurnLog(turn_id), timer.content, first=[next_of(timer, time.time())]))
-        case wishes.GetTimers():
+        case _:
             return [timer for timer in timers.values() if not timer.timer_id.startswith(OUR_TIMERS)]
     return None
 

@@ -122,6 +122,7 @@ async def take(
     """Claim conversations, whoever has them; return the grant of each and what `read` returns, in one round trip."""
     unique = list(dict.fromkeys(keys))
     rows = await connection.fetch("SELECT * FROM tinyllm_actors_take($1, $2)", unique, owner)
+    place: int
     found: list[tuple[Grant, dict[bool, tuple[list[Record], int, int]]]] = []
     records: list[Record] = []
     for row in rows:
