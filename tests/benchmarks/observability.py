@@ -47,6 +47,12 @@ async def look_up(word: str) -> str:
     return word.upper()
 
 
+@tool
+async def get_user_property(asked_property: str) -> str:
+    """Return what the server's model asks for."""
+    return "January 1st"
+
+
 def langfuse(url: str) -> Tracer:
     """Return a tracer that sends to `url`."""
     from tinyllm_actors.integrations.langfuse import LangfuseTracer
@@ -76,11 +82,26 @@ async def _calls(count: int, tracer: Tracer | None, clock: Callable[[], float]) 
     return clock() - started if clock is cpu else spent
 
 
-async def _turns(count: int) -> float:
-    """Return the CPU seconds of `count` turns of an agent, with one tool call each."""
-    steps = [step for _ in range(count) for step in (tool_call("look_up", word="a"), text("A"))]
+async def _turns(count: int, server: str | None = None) -> float:
+    """Return the CPU seconds of `count` turns of an agent, with one tool call each.
+
+    Args:
+        count: of turns.
+        server: where its model is; without, it costs nothing.
+    """
+    if server is None:
+        steps = [step for _ in range(count) for step in (tool_call("look_up", word="a"), text("A"))]
+        spec = Agent.spec(name="Agent", model=ScriptedModel(steps), tools=[look_up])
+    else:
+        from tinyllm_actors.integrations.openai_compatible import OpenAICompatibleModel
+
+        spec = Agent.spec(
+            name="Agent",
+            model=OpenAICompatibleModel("bench", api_base=f"{server}/0/1", api_key="x"),
+            tools=[get_user_property],
+        )
     async with ActorSystem("bench") as system:
-        agent = await system.spawn(Agent.spec(name="Agent", model=ScriptedModel(steps), tools=[look_up]))
+        agent = await system.spawn(spec)
         started = cpu()
         for _ in range(count):
             result = await agent(content="hello")
@@ -132,7 +153,7 @@ async def _exit(url: str) -> float:
     return time.monotonic() - started
 
 
-def cases(scale: float, url: str, hanging: str, folder: Path) -> list[Case]:
+def cases(scale: float, url: str, hanging: str, server: str, folder: Path) -> list[Case]:
     """Return what is measured, with the goals."""
     count = max(200, int(2000 * scale))
 
@@ -150,16 +171,22 @@ def cases(scale: float, url: str, hanging: str, folder: Path) -> list[Case]:
     async def off() -> float:
         return await _look(100 * count) / 100 / await _calls(count, None, cpu) * 100
 
-    async def quiet() -> float:
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-        return count / 4 / await _turns(count // 4)
+    def quiet(server: str | None) -> Callable[[], Awaitable[float]]:
+        async def run() -> float:
+            structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+            return count / 4 / await _turns(count // 4, server)
 
-    async def logged() -> float:
-        log = configure_json_log(folder / "turns.log")
-        try:
-            return count / 4 / await _turns(count // 4)
-        finally:
-            log.close(10.0)
+        return run
+
+    def logged(server: str | None) -> Callable[[], Awaitable[float]]:
+        async def run() -> float:
+            log = configure_json_log(folder / "turns.log")
+            try:
+                return count / 4 / await _turns(count // 4, server)
+            finally:
+                log.close(10.0)
+
+        return run
 
     def line(clock: Callable[[], float]) -> Callable[[], Awaitable[float]]:
         async def run() -> float:
@@ -196,7 +223,14 @@ def cases(scale: float, url: str, hanging: str, folder: Path) -> list[Case]:
         Case("exit, both hosts hang", "s", {OURS: partial(_exit, hanging)}, Goal(below=3.0), rounds=1),
         Case("a transition line to a file, caller", "µs", {OURS: line(time.thread_time)}, Goal(below=5.0)),
         Case("a transition line to a file, process", "µs", {OURS: line(cpu)}, Goal(below=5.0)),
-        Case("agent turns, transitions logged", "turns/s", {FLOOR: quiet, OURS: logged}, Goal(ratio=0.9)),
+        # A turn with a model that costs nothing is 0.4 ms, and 53 lines; over HTTP it is what a service pays.
+        Case(
+            "turns over HTTP, transitions logged",
+            "turns/s",
+            {FLOOR: quiet(server), OURS: logged(server)},
+            Goal(ratio=0.9),
+        ),
+        Case("turns with a free model, logged", "turns/s", {FLOOR: quiet(None), OURS: logged(None)}),
     ]
 
 
@@ -214,6 +248,13 @@ def _receiver(mode: str) -> tuple[subprocess.Popen[str], str]:
     return process, process.stdout.readline().strip()
 
 
+def _model_server() -> tuple[subprocess.Popen[str], str]:
+    command = [sys.executable, str(Path(__file__).with_name("model_server.py"))]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    return process, f"http://127.0.0.1:{process.stdout.readline().strip()}"
+
+
 def main() -> int:
     """Measure, print, and return 1 if a goal is not reached."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -223,7 +264,7 @@ def main() -> int:
     arguments = parser.parse_args()
     logging.disable()
     missed = False
-    (good, url), (bad, hanging) = _receiver("ok"), _receiver("hang")
+    (good, url), (bad, hanging), (model, server) = _receiver("ok"), _receiver("hang"), _model_server()
     try:
         for backend in BACKENDS if arguments.backend == "all" else (arguments.backend,):
             options = {"use_uvloop": True} if backend == "uvloop" else {}
@@ -231,14 +272,14 @@ def main() -> int:
             with tempfile.TemporaryDirectory() as folder:
 
                 async def run(folder: str = folder) -> list[Result]:
-                    found = cases(arguments.scale, url, hanging, Path(folder))
+                    found = cases(arguments.scale, url, hanging, server, Path(folder))
                     return await measure(found, arguments.rounds, lambda _: None)
 
                 results = anyio.run(run, backend="trio" if backend == "trio" else "asyncio", backend_options=options)
             print(render(f"Traces and logs on {backend}", results), end="\n\n", flush=True)
             missed |= any(result.reached() is False for result in results)
     finally:
-        for process in (good, bad):
+        for process in (good, bad, model):
             process.kill()
             process.wait()
     return int(missed)

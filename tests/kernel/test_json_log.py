@@ -12,10 +12,13 @@ import pytest
 import structlog
 
 from tinyllm_actors import ActorSystem, Function
-from tinyllm_actors.kernel import Courier, TransitionFilter, configure_console_log, configure_json_log
+from tinyllm_actors.kernel import Courier, Transition, TransitionFilter, configure_console_log, configure_json_log
+from tinyllm_actors.kernel.events import EventStream
+from tinyllm_actors.kernel.log import attach_log
+from tinyllm_actors.kernel.slots import current_backend
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -87,6 +90,31 @@ async def test_no_actor_has_more_than_its_share() -> None:
     """Of more lines than an actor may have in a second, the number is told."""
     lines = await logged(calls=50, per_second=10)
     assert sum("target" in line for line in lines) < 301
+
+
+@pytest.mark.anyio
+async def test_the_number_of_what_was_left_out_is_a_line() -> None:
+    """Of the actor, once the second is over, beside the transitions that are logged."""
+    seconds = iter([0.0] + [0.5] * 10 + [2.0])
+
+    class Clocked(TransitionFilter):
+        def gate(self, tell: Callable[[str, str], object], now: Any = None) -> Callable[[str, str, str], bool]:
+            return super().gate(tell, lambda: next(seconds))
+
+    file = io.BytesIO()
+    log = configure_json_log(file)
+    events = EventStream(current_backend())
+    await attach_log(events, transitions=Clocked(per_second=2))
+    for number in range(11):
+        events.publish(Transition("shop/lamp", "Lamp", "lamp", "off", "switch", "on", number))
+    assert await anyio.to_thread.run_sync(log.close)
+    told = [json.loads(line)["event"] for line in file.getvalue().splitlines()]
+    assert told == [
+        "[Lamp] transition to: on",
+        "[Lamp] transition to: on",
+        "[Lamp] 8 transitions were left out of the log",
+        "[Lamp] transition to: on",
+    ]
 
 
 def test_what_was_left_out_is_counted() -> None:

@@ -8,7 +8,8 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from tinyllm_actors.errors import ConfigurationError, MalformedResponse
+from tinyllm_actors import ActorSystem, Function
+from tinyllm_actors.errors import ActorFailed, ConfigurationError, FunctionFailed, MalformedResponse
 from tinyllm_actors.function.language import (
     Said,
     characters_of,
@@ -23,6 +24,7 @@ from tinyllm_actors.function.language.embedding import Embedding
 from tinyllm_actors.function.language.groups import Groups, groups, newest_groups
 from tinyllm_actors.function.language.said import role_of
 from tinyllm_actors.function.language.size import PART_TOKENS
+from tinyllm_actors.testing import Puppet
 
 
 @dataclass
@@ -98,11 +100,17 @@ def test_a_call_and_its_results_stay_together() -> None:
 
 def test_an_answer_may_have_what_is_left() -> None:
     """Of the context, of the model's limit and of the expected ratio the least; nothing known is no limit."""
-    sizes: dict[str, Any] = {"prompt": 100, "context_window": 1000, "max_output": 500, "expected_io_ratio": 2.0}
-    assert answer_tokens("max", **sizes) == 500
-    assert answer_tokens("expected_ratio", **sizes) == 200
-    assert answer_tokens("max", **(sizes | {"context_window": None})) is None
-    assert answer_tokens("expected_ratio", **(sizes | {"context_window": None, "max_output": None})) == 200
+
+    def size(rule: str, **changes: Any) -> int | None:
+        known: dict[str, Any] = {"prompt": 100, "context_window": 1000, "max_output": 500, "expected_io_ratio": 2.0}
+        known.update(changes)
+        return answer_tokens(rule, **known)
+
+    assert size("max") == 500
+    assert size("max", max_output=None) == 900
+    assert size("expected_ratio") == 200
+    assert size("max", context_window=None) is None
+    assert size("expected_ratio", context_window=None, max_output=None) == 200
 
 
 def test_only_vectors_of_one_length_are_compared() -> None:
@@ -150,6 +158,38 @@ async def test_vectors_come_in_any_form() -> None:
             assert [list(row) for row in await embedding.vectors(["a", "b"])] == [[1.0], [2.0]]
             assert embedding.model == model
             assert await embedding.vectors([]) == []
+
+
+class Lengths(Function):
+    async def run(self, texts: list[str]) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return {"embeddings": [[float(len(text))] for text in texts]}
+
+
+@pytest.mark.anyio
+async def test_vectors_come_from_a_function_and_its_failure_is_raised() -> None:
+    """Given as a spec it becomes a child of whoever embeds; a reference is asked as it is."""
+
+    class Embeds(Puppet):
+        async def started(self) -> None:
+            self.embedding = Embedding(Lengths.spec())
+            await self.embedding.start(self.context)
+
+        async def with_another(self, other: Any) -> list[Any]:
+            await (embedding := Embedding(other)).start(self.context)
+            return await embedding.vectors(["ab"])
+
+    async with ActorSystem("test") as system:
+        ref = await system.spawn(Embeds, name="embeds")
+        rows = await Embeds.do(ref, lambda self: self.embedding.vectors(["a", "bcd"]))
+        assert [list(row) for row in rows] == [[1.0], [3.0]]
+        assert system.inspect("embeds/embedder").state == "RUNNING"
+        lengths = await system.spawn(Lengths)
+        rows = await Embeds.do(ref, lambda self: self.with_another(lengths))
+        assert [list(row) for row in rows] == [[2.0]]
+        await lengths.stop()
+        with pytest.raises(ActorFailed) as caught:
+            await Embeds.do(ref, lambda self: self.with_another(lengths))
+        assert isinstance(caught.value.cause, FunctionFailed)
 
 
 @pytest.mark.anyio

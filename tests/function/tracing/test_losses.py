@@ -56,6 +56,7 @@ async def test_what_a_slow_tracer_misses_is_counted_and_told() -> None:
             await anyio.to_thread.run_sync(held.busy.wait, 10)  # it has taken over what there was
             for number in range(5):
                 await echo(said=str(number))
+            assert tracing.captures
             assert tracing.dropped > 0
             for _ in range(2):
                 await system["services/tracing"].ask("check")
