@@ -97,6 +97,15 @@ async def test_rows_that_come_and_go_later_are_seen(store: SQLiteVectorStore) ->
     assert len(await store.search("c", vectors[7], 30)) == 30
 
 
+async def test_where_the_candidates_are_gone_all_rows_are_compared(store: SQLiteVectorStore) -> None:
+    """The nearest of what is left are found, though nothing that the graph proposes is there any more."""
+    vectors = await fill(store)
+    await store.build_index("c", Hnsw())
+    exact = field("n") >= 0
+    await store.delete("c", ids=[hit.id for hit in await store.search("c", vectors[7], 200, filter=exact)])
+    assert await store.search("c", vectors[7], 10) == await store.search("c", vectors[7], 10, filter=exact)
+
+
 async def test_filters_and_other_metrics_compare_with_all(store: SQLiteVectorStore) -> None:
     """Where the graph cannot help, the answer is exact."""
     vectors = await fill(store)
