@@ -155,7 +155,7 @@ class Function(Actor):
         """Start the evaluators and enter INIT; subclasses end with `await super().started()`."""
         for evaluators in self._evaluators or ():
             await evaluators.start()
-        self._publish(States.INIT, "init", States.INIT)
+        self._publish((States.INIT, "init", States.INIT))
 
     def machine_states(self) -> Mapping[str, str]:
         """Return where the call is, or how the last one ended."""
@@ -210,16 +210,20 @@ class Function(Actor):
         return arguments if validator is None else validator(arguments)
 
     def _ends_plainly(self) -> bool:
-        """Complete the call in one move, if there is nothing to check, process or score, and nobody to tell.
+        """Complete the call in one move, if there is nothing to check, process or score.
 
-        That holds for most calls inside of an agent, and the moves one by one would be a fifth of their cost.
+        That holds for most calls inside of an agent, and the moves one by one would be a fifth of their cost. Who
+        listens is told of each of them all the same; they happen at the same moment.
         """
-        if self._has_hooks or self._evaluators is not None or self.kernel_cell.system.events_stream.transitions:
+        if self._has_hooks or self._evaluators is not None:
             return False
         _, output_check, processed_check = self._validators or self._class_validators()
         if output_check is not None or processed_check is not None or self.state not in _ENDED_PLAINLY:
             return False
-        self.state = _ENDED_PLAINLY[self.state]
+        moves = _ENDED_PLAINLY[self.state]
+        self.state = moves[-1][2]
+        if self.kernel_cell.system.events_stream.transitions:
+            self._publish(*moves)
         return True
 
     async def _conclude(self, inputs: dict[str, Any], output: Any) -> Result:
@@ -294,9 +298,9 @@ class Function(Actor):
         except KeyError:
             self.state = target = FUNCTION.step(self.name, source, step)  # which raises
         if self.kernel_cell.system.events_stream.transitions:
-            self._publish(source, step, target)
+            self._publish((source, step, target))
 
-    def _publish(self, source: States, step: str, target: States) -> None:
+    def _publish(self, *moves: tuple[States, str, States]) -> None:
         cell = self.kernel_cell
         system = cell.system
         events = system.events_stream
@@ -309,8 +313,11 @@ class Function(Actor):
             path = self._actor_path
             if path is None:
                 path = self._actor_path = cell.path
+            name = self.name
             elapsed = now - entered if entered else 0.0
-            events.publish(Transition(path, self.name, _MACHINE, source, step, target, message_id, elapsed))
+            for source, step, target in moves:
+                events.publish(Transition(path, name, _MACHINE, source, step, target, message_id, elapsed))
+                elapsed = 0.0
 
 
 class CallFailed:

@@ -69,21 +69,24 @@ class Machine(Generic[S, E]):
         except KeyError:
             raise InvalidTransition(path, state, event) from None
 
-    def walk(self, state: S, events: Iterable[E]) -> S:
-        """Return the state that follows several events, one after the other.
+    def walk(self, state: S, events: Iterable[E]) -> list[tuple[S, E, S]]:
+        """Return the moves that several events make, one after the other: from where, by what, to where.
 
         ```python
-        >>> Machine("lamp", {("OFF", "press"): "ON", ("ON", "press"): "OFF"}, initial="OFF").walk("OFF", ["press"] * 3)
-        'ON'
+        >>> Machine("lamp", {("OFF", "press"): "ON", ("ON", "press"): "OFF"}, initial="OFF").walk("OFF", ["press"] * 2)
+        [('OFF', 'press', 'ON'), ('ON', 'press', 'OFF')]
 
         ```
 
         Raises:
             InvalidTransition: the table has no edge for one of them.
         """
+        moves: list[tuple[S, E, S]] = []
         for event in events:
-            state = self.step("", state, event)
-        return state
+            target = self.step("", state, event)
+            moves.append((state, event, target))
+            state = target
+        return moves
 
     def states(self) -> list[S]:
         """Return every state once, the initial one first, in the order of the table."""
