@@ -84,7 +84,7 @@ class ConversationActor(Actor):
         thawed = await thaw_taken(table.store, await table.claims.take(self._key))
         self._writer = Writer(table.journal, thawed.grant, thawed.state, patience=self._settings.patience)
         self._writer.since_snapshot = thawed.since_snapshot
-        self._recorder = Recorder(self._writer, self._unheard, self._flush_soon, self._live, table)
+        self._recorder = Recorder(self._writer, self, self._live, table)
         self.context.set_receive_timeout(self._settings.idle, IDLE)
         agent = Journalled(self._key, self._spec, self._recorder, self._settings.user_of)
         self._agent = self._live.agent = await self.context.spawn(agent, name="agent")
@@ -211,12 +211,13 @@ class ConversationActor(Actor):
         self._next()
         return turn.log
 
-    def _unheard(self, content: str | list[ContentPart]) -> None:
+    def unheard(self, content: str | list[ContentPart]) -> None:
         """What a run did not hear any more is a turn of its own."""
         # A timer's message finds room in a mailbox that is full.
         self.context.send_after(0.0, Unheard(content), name=f"unheard:{new_entry_id()}")
 
-    def _flush_soon(self) -> None:
+    def flush_soon(self) -> None:
+        """Write what is held, a moment from now."""
         self.context.send_after(RIDE, FLUSH, name="flush")
 
     def _edit(self, wish: wishes.Edit) -> TurnLog:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from tinyllm_actors.conversation.branch import history_of
 from tinyllm_actors.conversation.entries import (
@@ -44,13 +44,24 @@ APPROVALS: Final = OUR_TIMERS + "approvals"
 _NONE: Final[frozenset[str]] = frozenset()
 
 
+class Turns(Protocol):
+    """Who takes the turns of a conversation."""
+
+    def unheard(self, content: str | list[ContentPart]) -> None:
+        """Take what a run did not hear any more."""
+        ...
+
+    def flush_soon(self) -> None:
+        """See to it that what the writer holds is written soon."""
+        ...
+
+
 class Recorder(RunJournal):
     """The journal of the turn in progress.
 
     Args:
         writer: of the conversation.
-        unheard: takes what a run did not hear any more.
-        held: is told when the writer holds something, which is to be written soon.
+        turns: who takes the turns.
         live: is told when all that may be done is to wait for a person.
         table: what it is in.
 
@@ -58,19 +69,17 @@ class Recorder(RunJournal):
         turn_id: which turn.
     """
 
-    __slots__ = ("_asked", "_held", "_live", "_open", "_table", "_unheard", "_writer", "turn_id")
+    __slots__ = ("_asked", "_live", "_open", "_table", "_turns", "_writer", "turn_id")
 
     def __init__(
         self,
         writer: Writer,
-        unheard: Callable[[str | list[ContentPart]], None],
-        held: Callable[[], None],
+        turns: Turns,
         live: Live,
         table: LiveTable,
     ) -> None:
         self._writer = writer
-        self._unheard = unheard
-        self._held = held
+        self._turns = turns
         self._live = live
         self._table = table
         self._asked = self._open = _NONE
@@ -106,7 +115,7 @@ class Recorder(RunJournal):
             await self._writer.write(answer, *entries, *self.timer_over(bool(expires)))
         else:  # nothing is done about it but to end the turn, or to say more: it is stored with that
             self._writer.hold(answer, *self.timer_over())
-            self._held()
+            self._turns.flush_soon()
         self._open = frozenset(request.call_id for request in intents)
         self._asked = frozenset(request.call_id for request in asked)
         if expires:
@@ -149,7 +158,7 @@ class Recorder(RunJournal):
 
     def unheard(self, message: UserMessage) -> None:
         """Make it a turn of its own."""
-        self._unheard(message.content)
+        self._turns.unheard(message.content)
 
 
 class Journalled(ChildSpec):

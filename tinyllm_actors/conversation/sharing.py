@@ -12,7 +12,6 @@ from tinyllm_actors.conversation.entries import (
     Entry,
     ModelAnswered,
     Snapshot,
-    TreeEntry,
     TurnEnded,
     TurnStarted,
 )
@@ -23,12 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["share_texts"]
 
 _NAMES: Final[dict[type, tuple[str, ...]]] = {
-    TurnStarted: ("parent", "turn_id", "name"),
-    CallIntent: ("parent", "call_id", "name"),
-    CallResult: ("parent", "call_id", "name"),
-    TurnEnded: ("parent", "turn_id"),
+    TurnStarted: ("turn_id", "name"),
+    CallIntent: ("call_id", "name"),
+    CallResult: ("call_id", "name"),
+    TurnEnded: ("turn_id",),
 }
-_PARENT: Final = ("parent",)
 
 
 def share_texts(entries: Iterable[Entry]) -> None:
@@ -40,25 +38,26 @@ def share_texts(entries: Iterable[Entry]) -> None:
         entries: as they were decoded.
     """
     texts: dict[str, str] = {}
+    previous = ""
     for entry in entries:
-        if type(entry) is Snapshot:
-            for node in entry.state.nodes:
-                _share(node, texts)
-        else:
-            _share(entry, texts)
+        some = entry.state.nodes if type(entry) is Snapshot else (entry,)
+        for node in some:
+            if node.parent == previous:  # as almost always
+                force_setattr(node, "parent", previous)
+            previous = node.id
+            kind = type(node)
+            if kind is ModelAnswered:
+                _share_answer(node, texts)
+            elif kind in _NAMES:
+                _unify(node, _NAMES[kind], texts)
 
 
-def _share(entry: TreeEntry | Entry, texts: dict[str, str]) -> None:
-    texts[entry.id] = entry.id
-    if type(entry) is ModelAnswered:
-        completion = entry.completion
-        _unify(entry, _PARENT, texts)
-        _unify(completion, ("model", "finish_reason"), texts)
-        for call in completion.message.tool_calls:
-            texts[call.id] = call.id
-            _unify(call.function, ("name",), texts)
-    else:
-        _unify(entry, _NAMES.get(type(entry), _PARENT), texts)
+def _share_answer(answered: Any, texts: dict[str, str]) -> None:
+    completion = answered.completion
+    _unify(completion, ("model", "finish_reason"), texts)
+    for call in completion.message.tool_calls:
+        texts[call.id] = call.id
+        _unify(call.function, ("name",), texts)
 
 
 def _unify(struct: Any, fields: tuple[str, ...], texts: dict[str, str]) -> None:
