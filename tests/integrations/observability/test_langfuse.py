@@ -235,10 +235,10 @@ async def test_prompts_come_from_there_or_from_here() -> None:
     with receiving() as receiver:
         receiver.answers["/api/public/v2/prompts/support"] = (200, prompt)
         receiver.answers["/api/public/v2/prompts/gone"] = (404, {"message": "not found", "error": "NotFound"})
-        async with LangfuseWorkspace(**KEYS, base_url=receiver.url) as workspace:
+        async with LangfuseWorkspace(**KEYS, base_url=receiver.url, timeout=20) as workspace:
             assert await workspace.prompt("support", fallback="no", who="ann") == "You help ann."
             assert await workspace.prompt("gone", fallback="Help {{who}}!", who="ben") == "Help ben!"
-    async with LangfuseWorkspace(**KEYS, base_url=refusing(), timeout=1) as workspace:
+    async with LangfuseWorkspace(**KEYS, base_url=refusing(), timeout=20) as workspace:
         assert await workspace.prompt("support", fallback="Help {{who}}!", who="cem") == "Help cem!"
 
 
@@ -256,7 +256,7 @@ async def test_datasets_are_read_and_filled() -> None:
         receiver.answers["/api/public/v2/datasets/q"] = (200, about)
         receiver.answers["/api/public/v2/datasets"] = (200, about)
         receiver.answers["/api/public/dataset-items"] = (200, page)
-        async with LangfuseWorkspace(**KEYS, base_url=receiver.url) as workspace:
+        async with LangfuseWorkspace(**KEYS, base_url=receiver.url, timeout=20) as workspace:
             [found] = await workspace.dataset("q")
             receiver.answers["/api/public/dataset-items"] = (200, item)
             await workspace.add_to_dataset("q", [{"input": {"content": "1+1"}, "expected_output": "2"}])

@@ -75,7 +75,7 @@ async def test_a_run_over_a_dataset_is_an_experiment_of_it() -> None:
         keep(receiver, *items)
         async with (
             ActorSystem("evals", log_transitions=False) as system,
-            LangfuseWorkspace(**KEYS, base_url=receiver.url) as workspace,
+            LangfuseWorkspace(**KEYS, base_url=receiver.url, timeout=20) as workspace,
         ):
             await start(system, LangfuseTracer(**KEYS, base_url=receiver.url))
             dataset = LangfuseDataset(workspace, "sums")
@@ -127,7 +127,7 @@ async def test_an_older_host_is_sent_links() -> None:
         receiver.answers["/api/public/dataset-run-items"] = (200, {"id": "r1"})
         async with (
             ActorSystem("evals", log_transitions=False) as system,
-            LangfuseWorkspace(**KEYS, base_url=receiver.url) as workspace,
+            LangfuseWorkspace(**KEYS, base_url=receiver.url, timeout=20) as workspace,
         ):
             await start(system, TraceRecorder())
             run = await evaluate(system, Adder, LangfuseDataset(workspace, "sums"), [ExactMatch], name="adder")
@@ -140,7 +140,7 @@ async def test_an_older_host_is_sent_links() -> None:
         async with ActorSystem("evals", log_transitions=False) as system:
             untraced = await evaluate(system, Adder, [Example("i1", {"content": "1"})], [])
         assert untraced.records[0].trace_id is None
-        async with LangfuseWorkspace(**KEYS, base_url=receiver.url) as workspace:
+        async with LangfuseWorkspace(**KEYS, base_url=receiver.url, timeout=20) as workspace:
             assert await workspace.link_run(untraced) == 0
     assert receiver.requests.count(("POST", "/api/public/dataset-run-items")) == 3
     assert receiver.authorization == {"pk-lf-test:sk-lf-test"}
@@ -202,6 +202,6 @@ async def test_an_item_without_arguments_is_refused() -> None:
     """An input that is neither an object nor a text cannot be a call; the error names the item."""
     with receiving() as receiver:
         keep(receiver, item("i1", [1, 2], None))
-        async with LangfuseWorkspace(**KEYS, base_url=receiver.url) as workspace:
+        async with LangfuseWorkspace(**KEYS, base_url=receiver.url, timeout=20) as workspace:
             with pytest.raises(DatasetInvalid, match="item 'i1'"):
                 await LangfuseDataset(workspace, "sums").load()

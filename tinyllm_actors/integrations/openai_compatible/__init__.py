@@ -25,11 +25,13 @@ the client process, on two shared cores, with a server in a process of its own:
 | httpx2 on trio | 398 | 8.4 | 12 |
 | httpx on trio | 727 | 8.2 | 91 |
 
-The whole adapter, from structs to typed events, then costs 1.15 to 1.4 times aiohttp by hand for a call, an LLM actor
-on it 1.6 to 1.9 times; a message of the history adds 0.2 µs. A chunk that arrives with others costs 5 µs through the
-adapter and 6 through the actor, to the consumer. One that arrives alone costs a wake-up of the loop besides: that is
-the floor, 25 to 50 µs for aiohttp by hand, and the adapter and the actor stay within 1.2 times of it. On trio a call
-costs half of what it does with httpx by hand. `tests/benchmarks/models.py` measures all of it.
+The whole adapter, from structs to typed events, then costs 1.0 to 1.4 times aiohttp by hand for a call, an LLM actor
+on it 1.25 to 1.6 times; a message of the history adds 0.1 to 0.3 µs. A chunk that arrives with others costs 4.4 to 4.9
+µs through the adapter and 5.2 to 5.6 through the actor, where it costs 3.9 by hand. One that arrives alone costs a
+wake-up of the loop besides, and one of the reader: 21 to 28 µs by hand, 1.3 to 1.6 times that through the adapter and
+1.7 to 2.0 times through the actor. On trio a call costs half of what it does with httpx by hand, and two thirds through
+the actor. These are the ranges of four runs of `tests/benchmarks/models.py`, medians of 5 to 9 rounds in which all take
+their turn, beside other work on both cores.
 """
 
 from __future__ import annotations
