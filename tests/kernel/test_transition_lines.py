@@ -9,17 +9,21 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import msgspec
 import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyllm_actors.kernel import Transition, configure_json_log, json_log, transition_lines
+from tinyllm_actors.kernel import Transition, TransitionFilter, configure_json_log, json_log, transition_lines
+from tinyllm_actors.kernel.events import EventStream
+from tinyllm_actors.kernel.log import attach_log
+from tinyllm_actors.kernel.slots import current_backend
 from tinyllm_actors.kernel.transition_lines import TransitionLines
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
 encode = msgspec.json.Encoder().encode
 
@@ -181,4 +185,35 @@ def test_much_at_once_is_written_without_a_wait(monkeypatch: pytest.MonkeyPatch)
     logger.warning("sold out")
     assert written.wait(10), "batches waited for one another"
     assert log.close()
+    structlog.reset_defaults()
+
+
+@pytest.mark.anyio
+async def test_a_line_that_cannot_be_made_is_counted_and_harms_nobody() -> None:
+    """Whether its name is no text that can be written, or the logger raises; the next line is written."""
+    file = io.BytesIO()
+    log = configure_json_log(file)
+    events = EventStream(current_backend())
+    await attach_log(events, transitions=True)
+    events.publish(move(path="\udc80"))
+    events.publish(move())
+    assert events.log_failures == 1
+    assert await anyio.to_thread.run_sync(log.close)
+    assert [json.loads(line)["actor"] for line in file.getvalue().splitlines()] == ["shop/lamp"]
+
+    def broken(*_: object) -> Any:
+        raise OSError("no disk")
+
+    structlog.configure(processors=[broken])
+    events = EventStream(current_backend())
+    seconds = iter([0.0, 0.0, 0.0, 2.0])
+
+    class Clocked(TransitionFilter):
+        def gate(self, tell: Callable[[str, str], object], now: Any = None) -> Callable[[str, str, str], bool]:
+            return super().gate(tell, lambda: next(seconds))
+
+    await attach_log(events, transitions=Clocked(per_second=1))
+    for _ in range(3):
+        events.publish(move())
+    assert events.log_failures == 3, "one line, the number of those left out, and one line"
     structlog.reset_defaults()

@@ -78,19 +78,23 @@ class JsonLog:
         return f"{self._encode(to_plain(event)).decode()}\n"
 
     def on_transition(
-        self, details: bool, wanted: Callable[[str, str, str], bool] | None
+        self, details: bool, wanted: Callable[[str, str, str], bool] | None, failed: Callable[[], None]
     ) -> Callable[[Transition], None]:
         """Return what takes transitions, past structlog: its part of a line costs more than the step it tells of.
 
         Args:
             details: take those of the actor lifecycle too.
             wanted: what decides on the others, by path, name and state; None for all of them.
+            failed: called instead of raising, where a line cannot be made.
         """
         put, line, now = self._courier.put, self._lines.line, time.time_ns
 
         def take(event: Transition) -> None:
             if (details or event[2] != "lifecycle") and (wanted is None or wanted(event[0], event[1], event[5])):
-                put(line(event, now()))
+                try:
+                    put(line(event, now()))
+                except Exception:
+                    failed()
 
         return take
 

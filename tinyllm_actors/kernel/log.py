@@ -48,18 +48,24 @@ async def attach_log(events: EventStream, *, transitions: bool | TransitionFilte
     _subscribe(events, structlog.get_logger().bind(), chosen)
 
 
-def _transition_line(sink: Any, chosen: TransitionFilter | None) -> Callable[[Transition], None]:
+def _transition_line(
+    sink: Any, chosen: TransitionFilter | None, failed: Callable[[], None]
+) -> Callable[[Transition], None]:
+    """Return what logs a transition, and calls `failed` where it cannot: without another function around it."""
     import structlog
 
     details = _heard(sink, logging.DEBUG)
 
     def tell(text: str, path: str) -> None:
-        sink.info(text, logger=KERNEL_LOGGER, actor=path)
+        try:
+            sink.info(text, logger=KERNEL_LOGGER, actor=path)
+        except Exception:
+            failed()
 
     wanted = None if chosen is None else chosen.gate(tell)
     log = getattr(structlog.get_config()["processors"][-1], "__self__", None)
     if isinstance(log, JsonLog):
-        return log.on_transition(details, wanted)
+        return log.on_transition(details, wanted, failed)
 
     loggers = {"lifecycle": KERNEL_LOGGER}
 
@@ -74,17 +80,20 @@ def _transition_line(sink: Any, chosen: TransitionFilter | None) -> Callable[[Tr
         logger = loggers.get(machine)
         if logger is None:
             logger = loggers[machine] = f"tinyllm_actors.{machine}"
-        (sink.debug if lifecycle else sink.info)(
-            f"[{name}] transition to: {target}",
-            logger=logger,
-            actor=path,
-            machine=machine,
-            source=source,
-            trigger=trigger,
-            target=target,
-            message_id=message_id,
-            elapsed=round(elapsed, 6),
-        )
+        try:
+            (sink.debug if lifecycle else sink.info)(
+                f"[{name}] transition to: {target}",
+                logger=logger,
+                actor=path,
+                machine=machine,
+                source=source,
+                trigger=trigger,
+                target=target,
+                message_id=message_id,
+                elapsed=round(elapsed, 6),
+            )
+        except Exception:
+            failed()
 
     return on_transition
 
@@ -128,28 +137,32 @@ def _subscribe(events: EventStream, sink: Any, transitions: bool | TransitionFil
             reason=event.reason,
         )
 
-    def guarded(callback: Any) -> Any:
-        def call(event: Any) -> None:
-            try:
-                callback(event)
-            except Exception:
-                events.log_failures += 1
-
-        return call
+    def failed() -> None:
+        events.log_failures += 1
 
     lines: list[tuple[int, Any, type]] = [
-        (logging.WARNING, on_failure, ChildFailed),
-        (logging.INFO, on_restart, ChildRestarted),
-        (logging.ERROR, on_escalation, Escalated),
-        (logging.ERROR, on_abandoned, Unanswered),
-        (logging.WARNING, on_dead_letter, DeadLetter),
+        (logging.WARNING, _guarded(on_failure, failed), ChildFailed),
+        (logging.INFO, _guarded(on_restart, failed), ChildRestarted),
+        (logging.ERROR, _guarded(on_escalation, failed), Escalated),
+        (logging.ERROR, _guarded(on_abandoned, failed), Unanswered),
+        (logging.WARNING, _guarded(on_dead_letter, failed), DeadLetter),
     ]
     if transitions:
         chosen = transitions if isinstance(transitions, TransitionFilter) else None
-        lines.append((logging.INFO, _transition_line(sink, chosen), Transition))
+        lines.append((logging.INFO, _transition_line(sink, chosen, failed), Transition))
     for level, callback, kind in lines:
         if _heard(sink, level):  # an event that nobody wants need not be made
-            events.subscribe(guarded(callback), kind)
+            events.subscribe(callback, kind)
+
+
+def _guarded(callback: Callable[[Any], None], failed: Callable[[], None]) -> Callable[[Any], None]:
+    def call(event: Any) -> None:
+        try:
+            callback(event)
+        except Exception:
+            failed()
+
+    return call
 
 
 def _heard(sink: Any, level: int) -> bool:
