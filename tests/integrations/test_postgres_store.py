@@ -395,7 +395,7 @@ async def test_stores_that_open_together_make_the_tables_once(new_postgres_uri: 
     for store in stores:
         await store.aclose()
     await execute(new_postgres_uri, "INSERT INTO tinyllm_actors_schema VALUES (99)")
-    with pytest.raises(ConfigurationError, match="version 99, this library knows 2"):
+    with pytest.raises(ConfigurationError, match="version 99, this library knows 3"):
         await stores[0].open()
 
 
