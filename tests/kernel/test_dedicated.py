@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
+from tests.kernel.session import Session
 from tinyllm_actors.errors import ActorFailed, AskTimeout
 from tinyllm_actors.kernel import (
     Actor,
@@ -14,59 +15,18 @@ from tinyllm_actors.kernel import (
     ChildFailed,
     ChildOptions,
     ChildRestarted,
-    ExitReason,
     InFlight,
     Mailbox,
     Supervisor,
 )
-from tinyllm_actors.testing import Puppet
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-    from anyio.abc import TaskGroup
+    pass
 
 
 pytestmark = pytest.mark.anyio
 
 PATIENT = Supervisor(max_restarts=100, backoff=None)
-
-
-class Session(Puppet):
-    """Holds a task group open from `started()` to `stopped()`, as a client of a session does."""
-
-    options = ChildOptions(dedicated=True, shutdown=1.0)
-
-    def __init__(self, log: list[str] | None = None) -> None:
-        self.log: list[str] = [] if log is None else log
-        self.tasks: TaskGroup | None = None
-
-    async def started(self) -> None:
-        tasks = anyio.create_task_group()
-        await tasks.__aenter__()
-        self.tasks = tasks
-        tasks.start_soon(self._serve)
-        self.log.append("opened")
-
-    async def _serve(self) -> None:
-        try:
-            await anyio.sleep_forever()
-        finally:
-            self.log.append("served")
-
-    async def stream(self, message: int) -> AsyncGenerator[int, None]:
-        for number in range(message):
-            await anyio.lowlevel.checkpoint()
-            yield number
-
-    async def stopped(self, reason: ExitReason) -> None:
-        self.log.append(f"stopping ({reason.kind})")
-        if self.tasks is not None:
-            self.tasks.cancel_scope.cancel()
-            try:
-                await self.tasks.__aexit__(None, None, None)
-            finally:
-                self.log.append("closed")
 
 
 OPEN_AND_CLOSE = ["opened", "stopping (stopped)", "served", "closed"]

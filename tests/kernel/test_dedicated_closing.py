@@ -7,59 +7,20 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from tests.kernel.session import Session
 from tinyllm_actors.errors import StartFailed, Unresponsive
 from tinyllm_actors.kernel import (
     ActorSystem,
-    ChildOptions,
     ExitReason,
     Unanswered,
 )
-from tinyllm_actors.testing import Puppet, TestKit
+from tinyllm_actors.testing import TestKit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-    from anyio.abc import TaskGroup
+    pass
 
 
 pytestmark = pytest.mark.anyio
-
-
-class Session(Puppet):
-    """Holds a task group open from `started()` to `stopped()`, as a client of a session does."""
-
-    options = ChildOptions(dedicated=True, shutdown=1.0)
-
-    def __init__(self, log: list[str] | None = None) -> None:
-        self.log: list[str] = [] if log is None else log
-        self.tasks: TaskGroup | None = None
-
-    async def started(self) -> None:
-        tasks = anyio.create_task_group()
-        await tasks.__aenter__()
-        self.tasks = tasks
-        tasks.start_soon(self._serve)
-        self.log.append("opened")
-
-    async def _serve(self) -> None:
-        try:
-            await anyio.sleep_forever()
-        finally:
-            self.log.append("served")
-
-    async def stream(self, message: int) -> AsyncGenerator[int, None]:
-        for number in range(message):
-            await anyio.lowlevel.checkpoint()
-            yield number
-
-    async def stopped(self, reason: ExitReason) -> None:
-        self.log.append(f"stopping ({reason.kind})")
-        if self.tasks is not None:
-            self.tasks.cancel_scope.cancel()
-            try:
-                await self.tasks.__aexit__(None, None, None)
-            finally:
-                self.log.append("closed")
 
 
 async def test_a_kill_closes_what_it_holds_open() -> None:
