@@ -2,7 +2,7 @@ r"""What it costs to keep conversations: acknowledged entries, latency of a step
 
 ```text
 python tests/benchmarks/conversations.py [--json] [--quick] [--only BAR …] [--stores STORE …] [--backend NAME]
-    [--passive COUNT] [--beside] [--peers PYTHON]
+    [--passive COUNT] [--short-pauses] [--beside] [--peers PYTHON]
 ```
 
 Each bar has a goal where the design sets one; it is printed beside the figure. SQLite runs in both settings: `full`
@@ -31,7 +31,7 @@ import sys
 import tempfile
 import time
 import warnings
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,7 @@ from tinyllm_actors.conversation import (
     thaw,
 )
 from tinyllm_actors.integrations.sqlite import SQLiteStore
+from tinyllm_actors.kernel import short_pauses
 from tinyllm_actors.llm import AssistantMessage, Completion, FunctionCall, ToolCall, Usage
 from tinyllm_actors.testing import ScriptedModel
 
@@ -359,6 +360,7 @@ def main() -> None:
     parser.add_argument("--stores", nargs="+", choices=STORES, default=list(STORES))
     parser.add_argument("--backend", choices=["asyncio", "uvloop", "trio"], default="asyncio")
     parser.add_argument("--passive", type=int, default=PASSIVE[0], help="conversations that nobody uses")
+    parser.add_argument("--short-pauses", action="store_true", help="as a service should run: see `short_pauses`")
     parser.add_argument("--beside", action="store_true", help="the same in other frameworks")
     parser.add_argument("--peers", default=sys.executable, help="the interpreter that has them")
     arguments = parser.parse_args()
@@ -370,7 +372,8 @@ def main() -> None:
         found = await measure(arguments.stores, arguments.only, quick=arguments.quick) if arguments.only else {}
         return found | (await beside(arguments.peers, quick=arguments.quick) if arguments.beside else {})
 
-    found = anyio.run(run, backend=backend, backend_options=options)
+    with short_pauses() if arguments.short_pauses else nullcontext():
+        found = anyio.run(run, backend=backend, backend_options=options)
     if arguments.json:
         print(json.dumps(found, indent=2))
         return
