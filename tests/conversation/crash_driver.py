@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from tinyllm_actors import ActorSystem, Agent, tool
-from tinyllm_actors.conversation import INTERRUPTED, Compaction, TurnStarted, repair, store_from_url, writer
+from tinyllm_actors.conversation import INTERRUPTED, Compaction, TurnStarted, activation, repair, store_from_url, writer
 from tinyllm_actors.conversation.recorder import Recorder
 from tinyllm_actors.llm import (
     AssistantMessage,
@@ -432,6 +432,7 @@ def main() -> None:
         if given.soak:
             broken = soak(given.backend, given.store, Path(folder), given.soak, given.conversations)
         else:
+            activation.RIDE = 3600.0  # so that each run has the same points, however slow the machine is
             broken = exhaust(
                 given.backend,
                 given.store,
