@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-import sniffio
 
 from tinyllm_actors.errors import ActorFailed, ForeignCancellation, ScopeLeftOpen, StartFailed
 from tinyllm_actors.kernel import Actor, ActorSystem, ChildFailed, Supervisor
@@ -116,69 +114,6 @@ async def test_rule_16_a_handler_that_leaves_a_scope_open_fails_afterwards(how: 
         assert isinstance(await failure_of(events), ScopeLeftOpen)
         assert await still_sound(system)
         assert await ref.ask("who") == 2
-
-
-class PlainlyCareless(Actor):
-    """Enters a scope in a plain handler, which an asker runs in its own task."""
-
-    def receive(self, message: str) -> int:
-        if message != "who":
-            anyio.CancelScope(shield="shield" in message).__enter__()
-        if "fail" in message:
-            raise LookupError(message)
-        return self.context.incarnation
-
-
-@pytest.mark.parametrize(("how", "kind"), [("scope", ScopeLeftOpen), ("shield", ScopeLeftOpen), ("fail", LookupError)])
-@pytest.mark.parametrize("nested", [False, True])
-async def test_rule_16_a_plain_handler_that_leaves_a_scope_open_fails_in_its_askers_task(
-    how: str, kind: type[Exception], nested: bool
-) -> None:
-    """The asker gets the failure, is in the scopes that it was in, and can be cancelled; the actor restarts."""
-
-    class Between(Actor):
-        async def receive(self, message: str) -> int:
-            return await careless.ask(message)
-
-    async with ActorSystem(supervisor=AT_ONCE) as system:
-        careless = await system.spawn(PlainlyCareless)
-        between = await system.spawn(Between)
-        asked = between if nested else careless
-        with anyio.CancelScope() as outer:
-            for incarnation in (1, 2):
-                with anyio.CancelScope():
-                    assert await asked.ask("who") == incarnation
-                    with pytest.raises(ActorFailed) as caught:
-                        await asked.ask(how)
-                    failure: Any = caught.value.cause
-                    assert isinstance(failure.cause if nested else failure, kind)
-            outer.cancel()
-            await anyio.sleep_forever()
-        assert outer.cancelled_caught
-        assert await careless.ask("who") == 3
-        assert await still_sound(system)
-
-
-async def test_rule_16_a_plain_handler_may_be_asked_where_no_scope_was_ever_entered() -> None:
-    """Neither in a task that anyio does not know nor in a callback of the loop does a scope that is left open pass."""
-    failures: list[BaseException | None] = []
-    async with ActorSystem(supervisor=AT_ONCE) as system, system.events(ChildFailed) as events:
-        careless = await system.spawn(PlainlyCareless)
-
-        async def bare() -> None:
-            with pytest.raises(ActorFailed) as caught:
-                await careless.ask("scope")
-            failures.append(caught.value.cause)
-            assert await careless.ask("who") == 2
-
-        if sniffio.current_async_library() == "asyncio":
-            await asyncio.create_task(bare())
-            asyncio.get_running_loop().call_soon(careless.ask, "who")
-            await anyio.lowlevel.checkpoint()
-        else:
-            await bare()
-        assert isinstance(failures[0], ScopeLeftOpen)
-        assert isinstance(await failure_of(events), ScopeLeftOpen)
 
 
 @pytest.mark.parametrize("how", ["scope later", "shield later", "group later", "expired"])

@@ -62,7 +62,7 @@ Supervision
 16. When a library cancels something that a handler awaits, though nobody asked for the handler to be cancelled, that
     is a failure of this message, `ForeignCancellation`, and reaches no sibling. So is a `GeneratorExit` that a handler
     raises; and a handler that ends inside a scope or a task group that it has entered fails with `ScopeLeftOpen`,
-    after that was cancelled and closed for it. So does a plain `def receive`, whoever's task runs it.
+    after that was cancelled and closed for it. (A plain `def receive` that its asker runs must not enter one at all.)
 
 State machines
 

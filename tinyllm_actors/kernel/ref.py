@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
-from tinyllm_actors.errors import ActorFailed, ScopeLeftOpen
+from tinyllm_actors.errors import ActorFailed
 from tinyllm_actors.kernel import debug, life
 from tinyllm_actors.kernel.envelope import CURRENT, NEVER, Ask, Envelope
 from tinyllm_actors.kernel.failure import settle
@@ -213,14 +213,10 @@ class ActorRef:
         scheduler.answered += 1
         if not scheduler.answered % YIELD_EVERY:
             answer.backend = system.backend
-        holder = system.backend.current_holder()
-        scope = holder.cancel_scope
         try:
             answer.value = context.run(invoke, answer, actor.receive)
         except BaseException as error:
             answer.error = ActorFailed(cell.path, settle(cell, answer, error, None))
-        if holder.cancel_scope is not scope:
-            _leave_scopes(cell, answer, scope)
         scheduler.inline_depth -= 1
         answer.context = None
         if cell.mailbox or cell.attention or cell.extra is not None:
@@ -314,16 +310,6 @@ class ActorRef:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path!r} {self.state.value}>"
-
-
-def _leave_scopes(cell: Cell, answer: _Answered, outer: object) -> None:
-    """Take the asker's task out of scopes that a plain handler left open in it: the handler fails for that."""
-    scopes = cell.system.backend.scopes()
-    scopes.mark = outer
-    scopes.restore()
-    if answer.error is None:
-        answer.value = None
-        answer.error = ActorFailed(cell.path, settle(cell, answer, ScopeLeftOpen(cell.path), None))
 
 
 def _waits_for(cell: Cell, asker: Envelope | None) -> bool:

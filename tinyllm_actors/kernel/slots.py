@@ -8,12 +8,10 @@ from __future__ import annotations
 import asyncio
 import importlib
 import math
-import sys
 import time
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from weakref import ref
 
 import anyio
 
@@ -94,15 +92,6 @@ class Scopes:
         return True
 
 
-class ScopeHolder(Protocol):
-    """A task, as far as its scopes are concerned."""
-
-    @property
-    def cancel_scope(self) -> object:
-        """What stands for the innermost one now."""
-        ...
-
-
 class Backend(Protocol):
     """One event loop, seen by the kernel."""
 
@@ -136,10 +125,6 @@ class Backend(Protocol):
 
     def scopes(self) -> Scopes:
         """Return what tells whether the running task is in the cancel scopes that it is in now."""
-        ...
-
-    def current_holder(self) -> ScopeHolder:
-        """Return what knows the running task's innermost scope: for asks in place, where a `Scopes` costs too much."""
         ...
 
 
@@ -190,7 +175,6 @@ class _AsyncioBackend:
         self.new_slot = _AsyncioSlot
         self.new_future = loop.create_future
         self._states: Any = getattr(importlib.import_module("anyio._backends._asyncio"), "_task_states", {})
-        self.current_holder = _holders(_current_task_getter(loop), self._holder)
 
     def yield_now(self) -> Awaitable[None]:
         return _NEXT_ITERATION
@@ -209,51 +193,6 @@ class _AsyncioBackend:
     def scopes(self) -> Scopes:
         state = self._states.get(asyncio.current_task())
         return Scopes(partial(getattr, state, "cancel_scope", None), attrgetter("_parent_scope"), _itself, [])
-
-    def _holder(self, task: object) -> ScopeHolder:
-        state = None if task is None else self._states.get(task)
-        return _Stranger(self._states, task) if state is None else state
-
-
-class _Stranger:
-    """A task in which anyio has entered no scope yet."""
-
-    __slots__ = ("_states", "_task")
-
-    def __init__(self, states: Any, task: object) -> None:
-        self._states = states
-        self._task = _nobody if task is None else ref(task)
-
-    @property
-    def cancel_scope(self) -> object:
-        task = self._task()
-        return None if task is None else getattr(self._states.get(task), "cancel_scope", None)
-
-
-def _nobody() -> None:
-    """Stand for a reference to the task of a call outside of tasks."""
-
-
-def _current_task_getter(loop: asyncio.AbstractEventLoop) -> Callable[[], object]:
-    tasks: Any = getattr(asyncio.tasks, "_current_tasks", {})
-    # What the function does, which is written in C in later versions only.
-    return partial(tasks.get, loop) if sys.version_info < (3, 12) and tasks else asyncio.current_task
-
-
-def _holders(current_task: Callable[[], Any], make: Callable[[Any], ScopeHolder]) -> Callable[[], ScopeHolder]:
-    """Return what returns the holder of the running task, and remembers the latest: who asks often asks again."""
-    latest: Callable[[], object] = _nobody
-    holder = make(None)
-
-    def current() -> ScopeHolder:
-        nonlocal latest, holder
-        task = current_task()
-        if latest() is not task:
-            latest = _nobody if task is None else ref(task)
-            holder = make(task)
-        return holder
-
-    return current
 
 
 def _itself(scope: object) -> object:
@@ -305,17 +244,6 @@ def _trio_slot() -> Callable[[], _TrioSlot]:
     return TrioSlot
 
 
-class _TrioHolder:
-    __slots__ = ("_task",)
-
-    def __init__(self, task: object) -> None:
-        self._task = _nobody if task is None else ref(task)
-
-    @property
-    def cancel_scope(self) -> object:
-        return getattr(self._task(), "_cancel_status", None)
-
-
 def _trio_backend() -> Backend:
     """Build the trio side on first use, so that asyncio users need no trio."""
     import trio
@@ -326,7 +254,6 @@ def _trio_backend() -> Backend:
         def __init__(self) -> None:
             self.now = trio.current_time
             self.new_slot = self.new_future = _trio_slot()
-            self.current_holder = _holders(current_task, _TrioHolder)
 
         def yield_now(self) -> Awaitable[None]:
             return trio.lowlevel.checkpoint()  # noqa: ASYNC105 - the caller awaits it; a coroutine around it would cost
