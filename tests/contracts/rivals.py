@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+import traceback
 
 import anyio
 import anyio.to_thread
@@ -77,6 +78,9 @@ def main(url: str, entries: int) -> None:
             try:
                 anyio.run(compete, url, owner, entries, writing, (go[0], ready[1]))
                 status = 0
+            except BaseException:
+                traceback.print_exc()
+                os.write(ready[1], b"!")  # the other, and who waits for both, must not wait for ever
             finally:
                 os._exit(status)
         children.append(child)

@@ -103,8 +103,7 @@ class Cell:
     @property
     def as_parent(self) -> Family:
         """What only a parent needs, made on first use."""
-        if self.family is None:
-            self.family = Family()
+        self.family = self.family or Family()
         return self.family
 
     @property

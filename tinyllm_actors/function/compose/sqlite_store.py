@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 
 from tinyllm_actors.function.compose.cache_store import MISSING, CacheStore
+from tinyllm_actors.function.sqlite_file import open_sqlite
 
 if TYPE_CHECKING:
     import sqlite3
@@ -66,17 +67,8 @@ class SQLiteStore(CacheStore):
         self._database = await anyio.to_thread.run_sync(self._connect)
 
     def _connect(self) -> sqlite3.Connection:
-        import sqlite3
-
-        # Not bound to a thread: each statement may run in another one, never two at once.
-        database = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        try:
-            # A cache may lose its last entries with the power; it must not wait for the disk.
-            database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _SCHEMA)
-        except BaseException:
-            database.close()
-            raise
-        return database
+        # A cache may lose its last entries with the power; it must not wait for the disk.
+        return open_sqlite(self._path, BUSY_SECONDS, "PRAGMA synchronous=NORMAL;" + _SCHEMA)
 
     async def aclose(self) -> None:
         """Close the file."""

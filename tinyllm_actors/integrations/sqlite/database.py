@@ -9,6 +9,7 @@ import anyio
 import anyio.to_thread
 
 from tinyllm_actors.errors import StoreUnavailable
+from tinyllm_actors.function.sqlite_file import open_sqlite
 from tinyllm_actors.integrations.sqlite.failures import BREAKS_CONNECTION, primary_code, translated
 from tinyllm_actors.integrations.sqlite.schema import migrate
 
@@ -138,15 +139,7 @@ class Database:
         return found
 
     def _connect(self, *pragmas: str) -> sqlite3.Connection:
-        # Not bound to a thread: each call may run in another one, never two at once.
-        database = sqlite3.connect(self.path, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False)
-        try:
-            for pragma in ("PRAGMA journal_mode=WAL", *pragmas):
-                database.execute(pragma).fetchone()
-        except BaseException:
-            database.close()
-            raise
-        return database
+        return open_sqlite(self.path, self._busy_timeout, "; ".join(pragmas))
 
     def _check_open(self) -> None:
         if not self._open:

@@ -11,6 +11,8 @@ import anyio
 import anyio.to_thread
 import msgspec
 
+from tinyllm_actors.function.sqlite_file import open_sqlite
+
 if TYPE_CHECKING:
     import os
     import sqlite3
@@ -82,16 +84,7 @@ class IngestLedger:
         self._database = await anyio.to_thread.run_sync(self._connect)
 
     def _connect(self) -> sqlite3.Connection:
-        import sqlite3
-
-        # Not bound to a thread: each statement may run in another one, never two at once.
-        database = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        try:
-            database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _SCHEMA)
-        except BaseException:
-            database.close()
-            raise
-        return database
+        return open_sqlite(self._path, _BUSY_SECONDS, "PRAGMA synchronous=NORMAL;" + _SCHEMA)
 
     async def aclose(self) -> None:
         """Close the file. Idempotent."""
