@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import sqlite3
-    from pathlib import Path
+    from os import PathLike
 
 __all__ = ["open_sqlite"]
 
 
-def open_sqlite(path: str | Path, busy_timeout: float, script: str = "") -> sqlite3.Connection:
+def open_sqlite(path: str | PathLike[str], busy_timeout: float, script: str = "") -> sqlite3.Connection:
     """Open a file in WAL mode, and make it if it is not there. Call it in a worker thread: it may wait.
 
     Of two processes that make the same file at once, each reads it and wants it alone to change its mode. SQLite fails
