@@ -16,10 +16,10 @@ from tinyllm_actors.conversation.entries import (
     TurnStarted,
     new_entry_id,
 )
-from tinyllm_actors.conversation.recorder import Journalled, Recorder, resumption_of
+from tinyllm_actors.conversation.lazy_agent import LazyAgent
+from tinyllm_actors.conversation.recorder import Journalled, Recorder
 from tinyllm_actors.conversation.report import ConversationReport
 from tinyllm_actors.conversation.run_events import RunFinished, TurnAccepted
-from tinyllm_actors.conversation.run_journal import Recall
 from tinyllm_actors.conversation.thawing import thaw_taken
 from tinyllm_actors.conversation.tidying import Tidier
 from tinyllm_actors.conversation.timers import see_to
@@ -28,9 +28,11 @@ from tinyllm_actors.conversation.turn_log import TurnLog
 from tinyllm_actors.conversation.writer import Writer
 from tinyllm_actors.errors import (
     ActorError,
+    ActorStopped,
     ConversationBusy,
     EntryRejected,
     RunCancelled,
+    StartFailed,
     UnknownApproval,
     UnknownTurn,
 )
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.conversation.state import ConversationState
     from tinyllm_actors.function import Result
     from tinyllm_actors.kernel import ChildSpec, ExitReason
-    from tinyllm_actors.llm.messages import ContentPart, Message
+    from tinyllm_actors.llm.messages import ContentPart
 
 __all__ = ["ConversationActor"]
 
@@ -54,7 +56,8 @@ RIDE: Final = 0.02
 class ConversationActor(Actor):
     """Takes the turns of one conversation, one at a time.
 
-    It ends with whatever it cannot go on with; what is in the journal is all that the next one needs.
+    It ends with whatever it cannot go on with; what is in the journal is all that the next one needs. Its agent is
+    started for the first turn: many come into memory only to be looked at.
 
     Args:
         key: which conversation.
@@ -75,33 +78,21 @@ class ConversationActor(Actor):
         self._current: Turn | None = None
         self._last: TurnLog | None = None  # of the turn that ended last: its readers may come back for the rest
         self._leaving = False
-        self._agent: Any = None
         self._made_tidier: Tidier | None = None
 
     async def started(self) -> None:
-        """Read the journal, start the agent, and let an open turn go on."""
+        """Read the journal, and let an open turn go on."""
         table = self._table
         thawed = await thaw_taken(table.store, await table.claims.take(self._key))
         self._writer = Writer(table.journal, thawed.grant, thawed.state, patience=self._settings.patience)
         self._writer.since_snapshot = thawed.since_snapshot
         self._recorder = Recorder(self._writer, self, self._live, table)
-        self.context.set_receive_timeout(self._settings.idle, IDLE)
         agent = Journalled(self._key, self._spec, self._recorder, self._settings.user_of)
-        self._agent = self._live.agent = await self.context.spawn(agent, name="agent")
-        self.context.link(self._agent)  # without it there is nothing to go on with
-        state = self._state
-        turn = state.open_turn()
-        if turn is None:
-            await self._recall(state.history())
-        else:
-            await self._recall(state.history_before(turn.started.id))
-            branch = state.branch()
-            branch = branch[next(i for i, entry in enumerate(branch) if entry.id == turn.started.id) :]
-            again = Turn(TurnLog(turn.started.turn_id), turn.started.content, resumption=resumption_of(turn, branch))
-            again.open, again.begun = turn, True
-            if turn.cancelled is not None:
-                again.cancelled = turn.cancelled.reason
-            again.log.add(TurnAccepted(turn.started.turn_id, turn.started.id))
+        self._agent = LazyAgent(agent, self.context)
+        self.context.set_receive_timeout(self._settings.idle, IDLE)
+        turn = self._state.open_turn()
+        if turn is not None:
+            again = Turn.resumed(turn, self._state.branch())
             self._live.logs.append(again.log)
             self._queue.append(again)
         self._next()
@@ -112,14 +103,9 @@ class ConversationActor(Actor):
 
     @property
     def _tidier(self) -> Tidier:
-        # Made for the first turn: most that are in memory have had theirs long ago.
-        if self._made_tidier is None:
-            self._made_tidier = Tidier(self._key, self._settings, self._writer, self._agent, self.context.spawn)
+        if self._made_tidier is None:  # until the first turn
+            self._made_tidier = Tidier(self._key, self._settings, self._writer, self._agent.recall, self.context.spawn)
         return self._made_tidier
-
-    async def _recall(self, messages: list[Message]) -> None:
-        if messages or self._last is not None or self._current is not None:
-            await self._agent.ask(Recall(messages), timeout=None)
 
     # --- messages ------------------------------------------------------------------------------------
 
@@ -267,9 +253,9 @@ class ConversationActor(Actor):
             if any(request.call_id == call_id for request in await self._agent.pending_approvals()):
                 break
             await log.more(log.size)
-        if not asked:
+        if not asked or self._agent.ref is None:
             raise UnknownApproval(call_id, [] if turn is None else list(turn.asked))
-        await self._agent.decide(call_id, decision)
+        await self._agent.ref.decide(call_id, decision)
 
     def _report(self) -> ConversationReport:
         state = self._state
@@ -299,31 +285,51 @@ class ConversationActor(Actor):
         self._leaving = True
         if self._current is not None:
             # A call that waits for a person may wait for days: it is in the journal, and the run begins there again.
-            self.context.unlink(self._agent)
-            await self._agent.kill()
+            await self._agent.leave()
         self.context.stop()  # what comes until then finds nobody, and is told to whom comes after
         return True
 
     async def _take(self, turn: Turn) -> None:
         """Take a turn to its end. A failure is one of this actor: what is in the journal then is what counts."""
-        turn.position.take()  # this task inherits nothing of who sent the turn
+        turn.enter()
         log = turn.log
-        self._recorder.begin(log.turn_id, turn.open)
+        await self._prepare(turn)
+        self._recorder.begin(log.turn_id, turn.open)  # now it may be one that only waits for a person
         try:
             if turn.resumption is None:
                 await self._begin(turn)
         except EntryRejected as error:  # nothing was stored, so there is no such turn
             result = failure(error, state="ACCEPTANCE")
             log.finish(result, RunFinished(result))
-            await self._recall(self._state.history())
+            await self._agent.recall(self._state.history())
         else:
             await self._finish(turn)
             await self._tidier.tidy()
         await self.context.ref.tell(Ended(turn))
 
+    async def _prepare(self, turn: Turn) -> None:
+        """See to it that there is an agent, which remembers what was said before the turn."""
+        new, state = self._agent.ref is None, self._state
+        if new:
+            try:
+                await self._agent.start()
+            except StartFailed as error:
+                if not (turn.begun or isinstance(error.cause, ActorStopped)):  # nobody knows of such a turn
+                    result = failure(error, state="ACCEPTANCE")
+                    turn.log.finish(result, RunFinished(result))
+                raise
+        if turn.open is not None:
+            messages = state.history_before(turn.open.started.id)
+        elif turn.first and isinstance(turn.first[0], HeadMoved):
+            messages = state.history_at(turn.first[0].to)
+        elif new:
+            messages = state.history()
+        else:
+            return
+        if messages or not new:
+            await self._agent.recall(messages)
+
     async def _begin(self, turn: Turn) -> None:
-        if turn.first and isinstance(turn.first[0], HeadMoved):
-            await self._recall(self._state.history_at(turn.first[0].to))
         started = TurnStarted(turn_id=turn.log.turn_id, content=turn.content, name=turn.name)
         await self._writer.write(*turn.first, started)
         turn.begun = True
@@ -365,7 +371,7 @@ class ConversationActor(Actor):
         arguments: dict[str, Any] = {"content": turn.content}
         if turn.resumption is not None:
             arguments["resumption"] = turn.resumption
-        async with self._agent.within(None).stream(**arguments) as events:
+        async with self._agent.ref.within(None).stream(**arguments) as events:
             async for event in events:
                 if isinstance(event, RunFinished):
                     return event.result, event.run_id

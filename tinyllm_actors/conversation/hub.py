@@ -14,6 +14,7 @@ from tinyllm_actors.conversation.alarms import Alarms, patiently
 from tinyllm_actors.conversation.claims import Claims
 from tinyllm_actors.conversation.health import Health, passes
 from tinyllm_actors.conversation.journal import Journal
+from tinyllm_actors.conversation.lazy_agent import AGENT
 from tinyllm_actors.conversation.ref import Conversations
 from tinyllm_actors.conversation.writer import MIN_WAIT
 from tinyllm_actors.errors import (
@@ -26,6 +27,7 @@ from tinyllm_actors.errors import (
     StartFailed,
     StoreError,
     StoreUnavailable,
+    UnknownActor,
 )
 from tinyllm_actors.kernel import (
     Actor,
@@ -199,7 +201,7 @@ class ConversationHub(Actor):
         except Exception as error:
             self._occupied -= 1
             self.table.entries.pop(key, None)
-            self._refuse(key, error.cause if isinstance(error, StartFailed) else error)
+            self._refuse(key, _cause(error))
             self.table.changed()
             return
         live = self.table.entries[key]
@@ -271,7 +273,7 @@ class ConversationHub(Actor):
         key = self._keys.pop(ref)
         live = self.table.entries.pop(key)
         self._occupied -= 1
-        cause = reason.cause if reason.kind is ExitKind.FAILED else None
+        cause = _cause(reason.cause) if reason.kind is ExitKind.FAILED and reason.cause is not None else None
         told: BaseException = ActorStopped(ref.path, f"it ended: {reason}")
         delay = 0.0
         now = self.context.system.now()
@@ -308,7 +310,7 @@ class ConversationHub(Actor):
                 if live.ref is None:
                     await self.table.change()
                 else:
-                    await self._kill(live, live.ref)
+                    await self._kill(live.ref)
             there = await self.table.store.delete(key)
         except StoreError as error:
             reply.fail(error)
@@ -322,14 +324,18 @@ class ConversationHub(Actor):
         if key in self._waiting or key in self._owed:
             self._start(key)
 
-    async def _kill(self, live: Live, ref: ActorRef) -> None:
-        """End a conversation, whose agent would have seconds for what it does."""
+    async def _kill(self, ref: ActorRef) -> None:
+        """End a conversation, whose agent, also one that starts, would have seconds for what it does."""
+        try:
+            agent = self.context.system[f"{ref.path}/{AGENT}"]
+        except UnknownActor:  # there was no turn yet
+            agent = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ref.kill)
             while ref.alive:  # else it would fail with its agent
                 await anyio.lowlevel.checkpoint()
-            assert live.agent is not None  # which it was given before its reference was
-            await live.agent.kill()
+            if agent is not None:
+                await agent.kill()
         await self._gone(ref)
 
     async def _recover(self) -> None:
@@ -347,3 +353,8 @@ class ConversationHub(Actor):
             if len(page) < RECOVER_PAGE:
                 return
             after = page[-1].key
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what went wrong, where an actor, or its agent, did not start."""
+    return error.cause if isinstance(error, StartFailed) else error

@@ -23,19 +23,17 @@ class Live:
 
     Attributes:
         ref: its actor; None while it starts.
-        agent: what takes its turns; None likewise.
         busy: whether a turn is in progress.
         parked: whether all that the turn in progress may do now is to wait for a person.
         logs: of the turns that have not ended.
     """
 
-    __slots__ = ("_entries", "_key", "agent", "busy", "logs", "parked", "ref")
+    __slots__ = ("_entries", "_key", "busy", "logs", "parked", "ref")
 
     def __init__(self, key: str, entries: OrderedDict[str, Live]) -> None:
         self._key = key
         self._entries = entries
         self.ref: ActorRef | None = None
-        self.agent: ActorRef | None = None
         self.busy = False
         self.parked = False
         self.logs: list[TurnLog] = []

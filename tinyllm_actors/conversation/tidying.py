@@ -8,7 +8,6 @@ import structlog
 
 from tinyllm_actors.conversation.compaction import plan_compaction, summary_message, summary_request
 from tinyllm_actors.conversation.entries import Compacted
-from tinyllm_actors.conversation.run_journal import Recall
 from tinyllm_actors.errors import ActorError, EntryRejected, FunctionFailed
 from tinyllm_actors.function import unwrap
 from tinyllm_actors.llm import ChatRequest
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.conversation.compaction import Compaction, CompactionPlan
     from tinyllm_actors.conversation.settings import ConversationSettings
     from tinyllm_actors.conversation.writer import Writer
-    from tinyllm_actors.kernel import ActorRef
+    from tinyllm_actors.llm.messages import Message
 
 __all__ = ["Tidier"]
 
@@ -31,24 +30,24 @@ class Tidier:
         key: of the conversation, for the log.
         settings: when.
         writer: of the conversation.
-        agent: whose memory follows.
+        recall: has the agent remember what is left.
         spawn: starts the actor that summarises, when it is needed.
     """
 
-    __slots__ = ("_agent", "_key", "_llm", "_settings", "_spawn", "_writer")
+    __slots__ = ("_key", "_llm", "_recall", "_settings", "_spawn", "_writer")
 
     def __init__(
         self,
         key: str,
         settings: ConversationSettings,
         writer: Writer,
-        agent: ActorRef,
+        recall: Callable[[list[Message]], Awaitable[None]],
         spawn: Callable[..., Awaitable[Any]],
     ) -> None:
         self._key = key
         self._settings = settings
         self._writer = writer
-        self._agent = agent
+        self._recall = recall
         self._spawn = spawn
         self._llm: Any = None
 
@@ -77,7 +76,7 @@ class Tidier:
         except (ActorError, EntryRejected, FunctionFailed) as error:  # it stays long; the next turn tries again
             structlog.get_logger(__name__).warning("not compacted", key=self._key, error=str(error))
             return False
-        await self._agent.ask(Recall(state.history()), timeout=None)
+        await self._recall(state.history())
         return True
 
     async def _summary(self, compaction: Compaction, plan: CompactionPlan) -> str:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from structlog.contextvars import bind_contextvars, get_contextvars
+
+from tinyllm_actors.conversation.recorder import resumption_of
+from tinyllm_actors.conversation.run_events import TurnAccepted
+from tinyllm_actors.conversation.turn_log import TurnLog
 from tinyllm_actors.function.tracing import TracePosition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tinyllm_actors.conversation.branch import OpenTurn
-    from tinyllm_actors.conversation.entries import Entry
+    from tinyllm_actors.conversation.entries import Entry, TreeEntry
     from tinyllm_actors.conversation.run_journal import Resumption
-    from tinyllm_actors.conversation.turn_log import TurnLog
     from tinyllm_actors.conversation.wishes import Cancel
     from tinyllm_actors.llm.messages import ContentPart
 
@@ -34,6 +38,7 @@ class Turn:
         cancelled: why it is to end, if it is.
         begun: whether its message is in the journal.
         position: where in which trace whoever sent it was; that of nobody who is there is a trace of its own.
+        labels: what whoever sent it had bound in structlog's context.
     """
 
     log: TurnLog
@@ -45,6 +50,29 @@ class Turn:
     cancelled: str | None = None
     begun: bool = False
     position: TracePosition = field(default_factory=TracePosition.here)
+    labels: dict[str, Any] = field(default_factory=get_contextvars)
+
+    @classmethod
+    def resumed(cls, turn: OpenTurn, branch: Sequence[TreeEntry]) -> Turn:
+        """Return a turn that goes on where the journal leaves it.
+
+        Args:
+            turn: as the journal has it.
+            branch: the entries up to the head.
+        """
+        started = turn.started
+        since = next(index for index, entry in enumerate(branch) if entry.id == started.id)
+        again = cls(TurnLog(started.turn_id), started.content, resumption=resumption_of(turn, branch[since:]))
+        again.open, again.begun = turn, True
+        if turn.cancelled is not None:
+            again.cancelled = turn.cancelled.reason
+        again.log.add(TurnAccepted(started.turn_id, started.id))
+        return again
+
+    def enter(self) -> None:
+        """Let the running task, which inherits nothing, log and trace as whoever sent the turn does."""
+        self.position.take()
+        bind_contextvars(**self.labels)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ at one attribute. Code of your own shows up with `@observation()` or `with obser
 
 A request that comes with a trace of its caller goes on with it, `with continue_trace(headers.get("traceparent")):`,
 and `current_traceparent()` is the header for what is called next; model adapters send it if `send_traceparent=True`.
+`with untraced():` keeps out what would be noise.
 
 The turns of a conversation are each in the trace of whoever sent them. Their session is the conversation's key, and
 their user what `system.conversations(…, user_of=…)` makes of it. Elsewhere `user_id=` and `session_id=` of a Function,
@@ -18,7 +19,7 @@ from tinyllm_actors.function.tracing.decorator import observation, observe
 from tinyllm_actors.function.tracing.experiment import ExperimentItem
 from tinyllm_actors.function.tracing.hub import Tracing
 from tinyllm_actors.function.tracing.observation import Kind, Observation, Status, current_observation
-from tinyllm_actors.function.tracing.remote import TracePosition, continue_trace, current_traceparent
+from tinyllm_actors.function.tracing.remote import TracePosition, continue_trace, current_traceparent, untraced
 from tinyllm_actors.function.tracing.service import start_tracing
 from tinyllm_actors.function.tracing.tracer import Tracer
 
@@ -36,4 +37,5 @@ __all__ = [
     "observation",
     "observe",
     "start_tracing",
+    "untraced",
 ]

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tinyllm_actors.function.tracing.observation import CURRENT_OBSERVATION, format_traceparent
+from tinyllm_actors.function.tracing.observation import CURRENT_OBSERVATION, format_traceparent, new_id
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -21,6 +21,7 @@ __all__ = [
     "continue_trace",
     "current_traceparent",
     "parse_traceparent",
+    "untraced",
 ]
 
 _FORM: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
@@ -144,6 +145,41 @@ class continue_trace:
     ) -> None:
         if self._parent is not None:
             self._before.take()
+
+
+class untraced(continue_trace):
+    """Keep the calls of a block out of every trace: `with untraced():`, around what would only be noise there.
+
+    Metrics still count them, and services that are sent a `traceparent` meanwhile are told not to keep the trace.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import ActorSystem, Function
+    >>> from tinyllm_actors.function.tracing import start_tracing, untraced
+    >>> from tinyllm_actors.testing import TraceRecorder
+    >>> class Ping(Function):
+    ...     async def run(self) -> str:
+    ...         return "pong"
+    >>> async def main() -> None:
+    ...     recorder = TraceRecorder()
+    ...     async with ActorSystem("service") as system:
+    ...         await start_tracing(system, recorder)
+    ...         ping = await system.spawn(Ping)
+    ...         with untraced():
+    ...             await ping()
+    ...         await ping()
+    ...     print(len(recorder.observations))
+    >>> anyio.run(main)
+    1
+
+    ```
+    """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self._parent = RemoteParent(new_id(128), new_id(64), sampled=False)
 
 
 def current_traceparent() -> str | None:
