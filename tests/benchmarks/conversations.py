@@ -53,11 +53,19 @@ from tinyllm_actors.conversation import (
 )
 from tinyllm_actors.integrations.sqlite import SQLiteStore
 from tinyllm_actors.kernel import short_pauses
-from tinyllm_actors.llm import AssistantMessage, Completion, FunctionCall, ToolCall, Usage
-from tinyllm_actors.testing import ScriptedModel
+from tinyllm_actors.llm import (
+    AssistantMessage,
+    ChatModel,
+    Completed,
+    Completion,
+    FunctionCall,
+    TextDelta,
+    ToolCall,
+    Usage,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 
     from tinyllm_actors.conversation import ConversationStore, Entry, Grant
 
@@ -92,6 +100,7 @@ GOALS: dict[tuple[str, str], Goal] = {
     ("postgres", "thaw of 1000 entries, CPU ms"): Goal(at_most=10.0),
     ("sqlite normal", "activations per s of CPU"): Goal(at_least=2_000),
     ("sqlite normal", "KB each, live and idle"): Goal(at_most=25.0),
+    ("sqlite normal", "KB each, live, after a turn"): Goal(at_most=25.0),
     ("sqlite normal", "look-up among passive, p99 ms"): Goal(at_most=5.0),
     ("postgres", "look-up among passive, p99 ms"): Goal(at_most=5.0),
 }
@@ -122,6 +131,27 @@ def turn(number: int) -> list[list[Entry]]:
             TurnEnded(id=at + "6", parent=at + "5", turn_id=f"t{number}", status="success", result={"text": TEXT}),
         ],
     ]
+
+
+class Instant(ChatModel):
+    """A model that says a line at once."""
+
+    name = "instant"
+
+    async def complete(self, request: Any) -> Completion:
+        """Answer."""
+        return Completion(AssistantMessage(TEXT), model=self.name, usage=Usage(500, 50, 550))
+
+    @asynccontextmanager
+    async def stream(self, request: Any) -> AsyncGenerator[AsyncGenerator[Any]]:
+        """Answer in two pieces."""
+
+        async def events() -> AsyncGenerator[Any]:
+            yield TextDelta(TEXT[:100])
+            yield TextDelta(TEXT[100:])
+            yield Completed(await self.complete(request))
+
+        yield events()
 
 
 # --- bars: each returns figures by name -----------------------------------------------------------
@@ -217,16 +247,22 @@ async def passive(store: ConversationStore, *, quick: bool) -> dict[str, float]:
 
 
 async def activation(store: ConversationStore, *, quick: bool) -> dict[str, float]:
-    """Measure how fast conversations of twenty entries come into memory, and what they weigh there."""
+    """Measure how fast conversations of twenty entries come into memory, and what they weigh there.
+
+    First they are only looked at; then some of them take a turn, for which each starts its agent.
+    """
     count, batch, prefix = 500 if quick else 10_000, 500, f"live/{time.time_ns()}"
+    asked = count // 5
     entries = [entry for number in range(4) for step in turn(number) for entry in step][:18]
     for first in range(0, count, batch):
         grants = await store.claim([f"{prefix}/{number}" for number in range(first, first + batch)], "bench")
         await store.append([Append.of(grant, entries) for grant in grants])
         await store.release(grants)
     async with ActorSystem("bench") as system:
-        agent = Agent.spec(model=ScriptedModel([]))
-        chats = await system.conversations(agent, store=store, max_live=count + 1, recover=False)
+        agent = Agent.spec(model=Instant())
+        # What a turn has told is let go at the end of the next one, as after a minute with the default.
+        settings: dict[str, Any] = {"store": store, "max_live": count + 1, "recover": False, "replay_for": 0}
+        chats = await system.conversations(agent, **settings)
         await chats[f"{prefix}/warm"].history()
         gc.collect()
         before, start, cpu = _resident(), time.perf_counter(), time.process_time()
@@ -234,18 +270,32 @@ async def activation(store: ConversationStore, *, quick: bool) -> dict[str, floa
         async def look(number: int) -> None:
             await chats[f"{prefix}/{number}"].history()
 
-        for first in range(0, count, batch):
-            async with anyio.create_task_group() as tasks:
-                for number in range(first, first + batch):
-                    tasks.start_soon(look, number)
+        async def ask(number: int) -> None:
+            result = await chats[f"{prefix}/{number}"](content=TEXT)
+            assert result["status"] == "success"
+
+        async def all_of(what: Callable[[int], Coroutine[Any, Any, None]], count: int, batch: int) -> None:
+            for first in range(0, count, batch):
+                async with anyio.create_task_group() as tasks:
+                    for number in range(first, first + batch):
+                        tasks.start_soon(what, number)
+
+        await all_of(look, count, batch)
         wall, cpu = time.perf_counter() - start, time.process_time() - cpu
         gc.collect()
-        weight = (_resident() - before) / count
+        looked_at = _resident()
+        turns = time.process_time()
+        await all_of(ask, asked, 50)  # few at a time: what is weighed is not what a crowd of turns takes
+        turns = time.process_time() - turns
+        gc.collect()
+        weight, more = (looked_at - before) / count, (_resident() - looked_at) / asked
     await store.open()  # the set has closed it
     return {
         "activations/s": count / wall,
         "activations per s of CPU": count / cpu,
         "KB each, live and idle": weight / 1e3,
+        "first turns per s of CPU": asked / turns,
+        "KB each, live, after a turn": (weight + more) / 1e3,
     }
 
 

@@ -130,7 +130,8 @@ async def test_an_open_turn_outlives_an_agent_that_cannot_start() -> None:
         gate.open.set()
         Broken.reason = None
         await chats["k"].release()
-        await until(lambda: store._rows["k"].records[-1].kind == "turn_ended")  # pyright: ignore[reportPrivateUsage]
+        rows = store._rows  # pyright: ignore[reportPrivateUsage]
+        await until(lambda: rows["k"].records[-1].kind == "turn_ended" and not chats.table.entries["k"].busy)
         assert said(await chats["k"].history())[-1] == "re: call again"
 
 

@@ -36,6 +36,7 @@ from tinyllm_actors.conversation import (
 )
 from tinyllm_actors.conversation.batches import by_key
 from tinyllm_actors.conversation.claims import Claims
+from tinyllm_actors.conversation.ended_logs import EndedLogs
 from tinyllm_actors.conversation.health import Health
 from tinyllm_actors.conversation.live import LiveTable
 from tinyllm_actors.conversation.sharing import share_texts
@@ -139,7 +140,7 @@ async def test_several_read_one_turn() -> None:
 
 def test_a_conversation_that_has_left_is_not_touched() -> None:
     """What is handled after the end of the set has no place any more."""
-    table = LiveTable(MemoryStore(), "me")
+    table = LiveTable(MemoryStore(), "me", EndedLogs(60.0))
     live = table.add("k")
     table.break_off(RuntimeError())
     live.touch()

@@ -16,15 +16,13 @@ from tinyllm_actors.conversation.entries import (
     TurnStarted,
     new_entry_id,
 )
-from tinyllm_actors.conversation.lazy_agent import LazyAgent
-from tinyllm_actors.conversation.recorder import Journalled, Recorder
 from tinyllm_actors.conversation.report import ConversationReport
 from tinyllm_actors.conversation.run_events import RunFinished, TurnAccepted
 from tinyllm_actors.conversation.thawing import thaw_taken
-from tinyllm_actors.conversation.tidying import Tidier
 from tinyllm_actors.conversation.timers import see_to
 from tinyllm_actors.conversation.turn import FLUSH, IDLE, CallOff, Ended, Flush, Idle, Turn, Unheard, plain_value
 from tinyllm_actors.conversation.turn_log import TurnLog
+from tinyllm_actors.conversation.turn_parts import TurnParts
 from tinyllm_actors.conversation.writer import Writer
 from tinyllm_actors.errors import (
     ActorError,
@@ -78,7 +76,7 @@ class ConversationActor(Actor):
         self._current: Turn | None = None
         self._last: TurnLog | None = None  # of the turn that ended last: its readers may come back for the rest
         self._leaving = False
-        self._made_tidier: Tidier | None = None
+        self._made_parts: TurnParts | None = None
 
     async def started(self) -> None:
         """Read the journal, and let an open turn go on."""
@@ -86,9 +84,6 @@ class ConversationActor(Actor):
         thawed = await thaw_taken(table.store, await table.claims.take(self._key))
         self._writer = Writer(table.journal, thawed.grant, thawed.state, patience=self._settings.patience)
         self._writer.since_snapshot = thawed.since_snapshot
-        self._recorder = Recorder(self._writer, self, self._live, table)
-        agent = Journalled(self._key, self._spec, self._recorder, self._settings.user_of)
-        self._agent = LazyAgent(agent, self.context)
         self.context.set_receive_timeout(self._settings.idle, IDLE)
         turn = self._state.open_turn()
         if turn is not None:
@@ -102,10 +97,12 @@ class ConversationActor(Actor):
         return self._writer.state
 
     @property
-    def _tidier(self) -> Tidier:
-        if self._made_tidier is None:  # until the first turn
-            self._made_tidier = Tidier(self._key, self._settings, self._writer, self._agent.recall, self.context.spawn)
-        return self._made_tidier
+    def _parts(self) -> TurnParts:
+        if self._made_parts is None:  # until the first turn
+            self._made_parts = TurnParts(
+                self._key, self._spec, self._settings, self._writer, self, self._live, self._table, self.context
+            )
+        return self._made_parts
 
     # --- messages ------------------------------------------------------------------------------------
 
@@ -145,17 +142,17 @@ class ConversationActor(Actor):
     async def _answer(self, message: Any) -> Any:
         match message:
             case wishes.Finish():
-                return await self._agent.finish()
+                return await self._parts.agent.finish()
             case wishes.Inject(content):
-                return await self._agent.interject(content)
+                return await self._parts.agent.interject(content)
             case wishes.Decide(call_id, decision):
                 return await self._decide(call_id, decision)
             case wishes.GetPending():
-                return await self._agent.pending_approvals()
+                return await self._parts.agent.pending_approvals()
             case wishes.Remind() | wishes.CancelTimer() | wishes.Fire() | wishes.GetTimers():
                 return await see_to(message, self._writer, self._table.alarms, self._logs(), self._enqueue)
             case wishes.Compact():
-                return self._current is None and await self._tidier.compact(force=True)
+                return self._current is None and await self._parts.tidier.compact(force=True)
             case wishes.GetHistory():
                 return self._state.history()
             case wishes.GetReport():
@@ -242,7 +239,7 @@ class ConversationActor(Actor):
         """Reach the run of a turn, again and again while it is only about to begin."""
         if turn is not self._current or turn.log.ended:
             return
-        if not await self._agent.cancel(wish.reason, after_step=wish.after_step):
+        if not await self._parts.agent.cancel(wish.reason, after_step=wish.after_step):
             self.context.send_after(0.01, CallOff(turn, wish), name="call off")
 
     async def _decide(self, call_id: str, decision: Any) -> None:
@@ -250,12 +247,12 @@ class ConversationActor(Actor):
         asked = turn is not None and call_id in turn.asked
         log = None if self._current is None else self._current.log
         while asked and log is not None and not log.ended:  # after a thaw the run is about to ask again
-            if any(request.call_id == call_id for request in await self._agent.pending_approvals()):
+            if any(request.call_id == call_id for request in await self._parts.agent.pending_approvals()):
                 break
             await log.more(log.size)
-        if not asked or self._agent.ref is None:
+        if not asked or self._parts.agent.ref is None:
             raise UnknownApproval(call_id, [] if turn is None else list(turn.asked))
-        await self._agent.ref.decide(call_id, decision)
+        await self._parts.agent.ref.decide(call_id, decision)
 
     def _report(self) -> ConversationReport:
         state = self._state
@@ -276,7 +273,7 @@ class ConversationActor(Actor):
         if self._current is None and self._queue:
             self._current = self._queue.pop(0)
             self._live.busy = True
-            self.context.start_task(self._take, self._current)
+            self.context.pipe_to_self(self._take, self._current, on_result=Ended)
 
     async def _leave(self) -> bool:
         """Leave the memory, unless there is something to do, or somebody waits. Returns whether it does."""
@@ -285,34 +282,34 @@ class ConversationActor(Actor):
         self._leaving = True
         if self._current is not None:
             # A call that waits for a person may wait for days: it is in the journal, and the run begins there again.
-            await self._agent.leave()
+            await self._parts.agent.leave()
         self.context.stop()  # what comes until then finds nobody, and is told to whom comes after
         return True
 
-    async def _take(self, turn: Turn) -> None:
+    async def _take(self, turn: Turn) -> Turn:
         """Take a turn to its end. A failure is one of this actor: what is in the journal then is what counts."""
         turn.enter()
         log = turn.log
         await self._prepare(turn)
-        self._recorder.begin(log.turn_id, turn.open)  # now it may be one that only waits for a person
+        self._parts.recorder.begin(log.turn_id, turn.open)  # now it may be one that only waits for a person
         try:
             if turn.resumption is None:
                 await self._begin(turn)
         except EntryRejected as error:  # nothing was stored, so there is no such turn
             result = failure(error, state="ACCEPTANCE")
             log.finish(result, RunFinished(result))
-            await self._agent.recall(self._state.history())
+            await self._parts.agent.recall(self._state.history())
         else:
             await self._finish(turn)
-            await self._tidier.tidy()
-        await self.context.ref.tell(Ended(turn))
+            await self._parts.tidier.tidy()
+        return turn
 
     async def _prepare(self, turn: Turn) -> None:
         """See to it that there is an agent, which remembers what was said before the turn."""
-        new, state = self._agent.ref is None, self._state
+        new, state = self._parts.agent.ref is None, self._state
         if new:
             try:
-                await self._agent.start()
+                await self._parts.agent.start()
             except StartFailed as error:
                 if not (turn.begun or isinstance(error.cause, ActorStopped)):  # nobody knows of such a turn
                     result = failure(error, state="ACCEPTANCE")
@@ -327,7 +324,7 @@ class ConversationActor(Actor):
         else:
             return
         if messages or not new:
-            await self._agent.recall(messages)
+            await self._parts.agent.recall(messages)
 
     async def _begin(self, turn: Turn) -> None:
         started = TurnStarted(turn_id=turn.log.turn_id, content=turn.content, name=turn.name)
@@ -365,13 +362,13 @@ class ConversationActor(Actor):
         stored = cast("Result", msgspec.to_builtins(result, enc_hook=plain_value, str_keys=True))
         status = "cancelled" if turn.cancelled is not None and result["status"] == "error" else result["status"]
         ended = TurnEnded(turn_id=turn.log.turn_id, status=status, result=stored)
-        await self._writer.write(*self._recorder.timer_over(), ended)
+        await self._writer.write(*self._parts.recorder.timer_over(), ended)
 
     async def _run(self, turn: Turn) -> tuple[Result, int]:
         arguments: dict[str, Any] = {"content": turn.content}
         if turn.resumption is not None:
             arguments["resumption"] = turn.resumption
-        async with self._agent.ref.within(None).stream(**arguments) as events:
+        async with self._parts.agent.ref.within(None).stream(**arguments) as events:
             async for event in events:
                 if isinstance(event, RunFinished):
                     return event.result, event.run_id
@@ -380,8 +377,9 @@ class ConversationActor(Actor):
 
     def _ended(self, message: Ended) -> None:
         self.context.cancel_timer("flush")
-        self._last = message.turn.log
-        self._live.logs.remove(message.turn.log)
+        self._last = log = message.turn.log
+        self._table.ended.add(log, self.context.system.now())
+        self._live.logs.remove(log)
         self._current = None
         self._live.busy = self._live.parked = False
         self._next()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -106,7 +107,8 @@ class ConversationHub(Actor):
         table.journal = Journal(table.store)
         table.claims = Claims(table.store, table.owner)
         table.hub = self.context.ref
-        self._starting = anyio.Semaphore(MAX_STARTING, fast_acquire=True)
+        self._ready: deque[str] = deque()  # to be started next
+        self._starters = 0
         table.alarms = Alarms(self.context.ref, table, self._health.quarantined)
         self.context.start_task(self._attend)
         self.context.start_task(table.journal.run)
@@ -185,19 +187,38 @@ class ConversationHub(Actor):
     def _start(self, key: str) -> None:
         if not (key in self.table.entries or key in self._deleting or key in self._health.quarantined):
             self.table.add(key)
-            self.context.start_task(self._activate, key)
+            rest = self._health.rest(key, self.context.system.now())
+            if rest or self._occupied >= self._settings.max_live:
+                self.context.start_task(self._start_later, key, rest)
+            else:
+                self._occupied += 1
+                self._start_soon(key)
+
+    async def _start_later(self, key: str, rest: float) -> None:
+        """Start a conversation when it has rested and there is room."""
+        await anyio.sleep(rest)
+        if await self._take_room(key):
+            self._start_soon(key)
+        else:
+            self.table.entries.pop(key)
+            self.table.changed()
+
+    def _start_soon(self, key: str) -> None:
+        """Start a conversation for which there is room; a crowd comes in a queue, as a task for each costs as much."""
+        self._ready.append(key)
+        if self._starters < MAX_STARTING:
+            self._starters += 1
+            self.context.start_task(self._start_ready)
+
+    async def _start_ready(self) -> None:
+        while self._ready:
+            await self._activate(self._ready.popleft())
+        self._starters -= 1
 
     async def _activate(self, key: str) -> None:
         """Start a conversation and tell those who wait for it."""
-        if rest := self._health.rest(key, self.context.system.now()):
-            await anyio.sleep(rest)
-        if not await self._take_room(key):
-            self.table.entries.pop(key)
-            self.table.changed()
-            return
         try:
-            async with self._starting:
-                ref = await self._spawn(key)
+            ref = await self._spawn(key)
         except Exception as error:
             self._occupied -= 1
             self.table.entries.pop(key, None)

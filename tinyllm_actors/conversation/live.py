@@ -10,6 +10,7 @@ import anyio
 if TYPE_CHECKING:
     from tinyllm_actors.conversation.alarms import Alarms
     from tinyllm_actors.conversation.claims import Claims
+    from tinyllm_actors.conversation.ended_logs import EndedLogs
     from tinyllm_actors.conversation.journal import Journal
     from tinyllm_actors.conversation.store import ConversationStore
     from tinyllm_actors.conversation.turn_log import TurnLog
@@ -55,6 +56,7 @@ class LiveTable:
     Attributes:
         store: of the journals.
         owner: under which name this process claims conversations.
+        ended: the logs of turns that have ended.
         alarms: fires timers; set when it runs.
         claims: gathers claims; set when it runs.
         journal: the store's writer; set when it runs.
@@ -62,16 +64,17 @@ class LiveTable:
         entries: by key.
     """
 
-    __slots__ = ("_changed", "alarms", "claims", "entries", "hub", "journal", "owner", "store")
+    __slots__ = ("_changed", "alarms", "claims", "ended", "entries", "hub", "journal", "owner", "store")
 
     alarms: Alarms
     claims: Claims
     journal: Journal
     hub: ActorRef
 
-    def __init__(self, store: ConversationStore, owner: str) -> None:
+    def __init__(self, store: ConversationStore, owner: str, ended: EndedLogs) -> None:
         self.store = store
         self.owner = owner
+        self.ended = ended
         self.entries: OrderedDict[str, Live] = OrderedDict()
         self._changed: anyio.Event | None = None
 

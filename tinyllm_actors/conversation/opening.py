@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio.to_thread
 
+from tinyllm_actors.conversation.ended_logs import EndedLogs
 from tinyllm_actors.conversation.hub import ConversationHub
 from tinyllm_actors.conversation.live import LiveTable
 from tinyllm_actors.conversation.registry import store_from_url
@@ -70,6 +71,6 @@ async def open_conversations(
     if isinstance(store, str):
         # In a thread, as this may import an adapter, and with it a vendor's package.
         store = await anyio.to_thread.run_sync(store_from_url, store)
-    table = LiveTable(store, owner)
+    table = LiveTable(store, owner, EndedLogs(made.replay_for))
     ref = await system.spawn(ConversationHub.spec(agent, table, made), name=name)
     return cast("Conversations", ref)

@@ -47,12 +47,23 @@ class ConversationStream:
     async def __aenter__(self) -> Self:
         if self._log is not None:
             raise RuntimeError("this stream was opened already; call stream(…) again")
-        self._log = await self._conversation.wish(self._wish)
+        await self._read(self._wish)
         return self
+
+    async def _read(self, wish: Any) -> None:
+        log: TurnLog = await self._conversation.wish(wish)
+        log.streams += 1
+        self._leave()
+        self._log = log
+
+    def _leave(self) -> None:
+        if self._log is not None:
+            self._log.streams -= 1
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._leave()
         self._ended = True
 
     def __aiter__(self) -> Self:
@@ -82,7 +93,7 @@ class ConversationStream:
                     raise log.error
                 # What was not begun yet is sent again; of one that was only looked for, that is for its sender.
                 again = Find(log.turn_id) if isinstance(self._wish, Find) else self._wish
-                self._log = await self._conversation.wish(again)
+                await self._read(again)
                 self.seen = -1
                 self._ready.append(StreamRestarted(log.turn_id, str(log.error)))
         event = self._ready.popleft()

@@ -42,6 +42,7 @@ APPROVALS: Final = OUR_TIMERS + "approvals"
 """The timer that wakes a conversation whose questions to people expire."""
 
 _NONE: Final[frozenset[str]] = frozenset()
+"""One for all: an empty set of its own takes as much as a full one."""
 
 
 class Turns(Protocol):
@@ -116,8 +117,8 @@ class Recorder(RunJournal):
         else:  # nothing is done about it but to end the turn, or to say more: it is stored with that
             self._writer.hold(answer, *self.timer_over())
             self._turns.flush_soon()
-        self._open = frozenset(request.call_id for request in intents)
-        self._asked = frozenset(request.call_id for request in asked)
+        self._open = frozenset(request.call_id for request in intents) if intents else _NONE
+        self._asked = frozenset(request.call_id for request in asked) if asked else _NONE
         if expires:
             self._table.alarms.wake(min(expires))
         self._mark()

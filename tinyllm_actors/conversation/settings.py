@@ -30,6 +30,8 @@ class ConversationSettings:
         recover: at the start, take over the conversations that were in memory when an earlier process ended, and let
             their open turns go on. Give False where several processes share one store: each would take the others'.
         snapshot_every: entries after which a snapshot is written, so that waking up stays quick.
+        replay_for: seconds for which the events of a turn that has ended are kept for readers who come back; those who
+            come later get its result only.
         compaction: how to keep histories short; None to keep them whole.
         user_of: the user of a conversation, by its key; for traces, and for tools, which find it in their context. Such
             as `lambda key: key.partition("/")[0]`, if your keys are like `"ada/holiday"`. Nothing is guessed: None
@@ -47,6 +49,7 @@ class ConversationSettings:
     patience: float = 30.0
     recover: bool = True
     snapshot_every: int = 200
+    replay_for: float = 60.0
     compaction: Compaction | None = None
     user_of: Callable[[str], str | None] | None = None
 
@@ -57,6 +60,6 @@ class ConversationSettings:
         for name in ("max_live", "snapshot_every"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} must be at least 1, got {getattr(self, name)!r}")
-        for name in ("max_queued", "max_failures", "patience"):
+        for name in ("max_queued", "max_failures", "patience", "replay_for"):
             if getattr(self, name) < 0:
                 raise ConfigurationError(f"{name} must be 0 or more, got {getattr(self, name)!r}")

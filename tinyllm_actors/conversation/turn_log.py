@@ -26,16 +26,18 @@ class TurnLog:
         result: how it ended; None while it goes on.
         error: why nothing more will be told here, though the turn has not ended.
         readers: how many wait for it.
+        streams: how many are open that read it.
         dropped: how many of the oldest events are gone.
     """
 
-    __slots__ = ("_changed", "_events", "dropped", "error", "readers", "result", "turn_id")
+    __slots__ = ("__weakref__", "_changed", "_events", "dropped", "error", "readers", "result", "streams", "turn_id")
 
     def __init__(self, turn_id: str) -> None:
         self.turn_id = turn_id
         self.result: Result | None = None
         self.error: BaseException | None = None
         self.readers = 0
+        self.streams = 0
         self.dropped = 0
         self._events: list[Any] = []
         self._changed: anyio.Event | None = None
@@ -69,6 +71,14 @@ class TurnLog:
         if not self.ended:
             self.error = error
             self._wake()
+
+    def forget(self) -> bool:
+        """Let the events of a turn that has ended go, all but the last. Returns whether nobody is reading them."""
+        if self.streams:
+            return False
+        self.dropped += max(0, len(self._events) - 1)
+        del self._events[:-1]
+        return True
 
     def _wake(self) -> None:
         if self._changed is not None:

@@ -50,14 +50,14 @@ def unbecome(cell: Cell) -> bool:
 def observe(cell: Cell, observer: Observer) -> None:
     """Tell `observer` of each message that is handled: envelope, start, outcome, error."""
     cold = cell.cold
-    cold.observers = [*cold.observers, observer]
+    cold.observers = (*cold.observers, observer)
     refresh(cell)
 
 
 def unobserve(cell: Cell, observer: Observer) -> None:
     """Tell it no more."""
     cold = cell.cold
-    cold.observers = [other for other in cold.observers if other is not observer]
+    cold.observers = tuple(other for other in cold.observers if other is not observer)
     refresh(cell)
 
 
@@ -86,7 +86,7 @@ def _stack(cell: Cell) -> list[Receive]:
     stack = cell.cold.behaviours
     if not stack:
         assert cell.actor is not None
-        stack.append(cell.actor.receive)
+        stack = cell.cold.behaviours = [cell.actor.receive]
     return stack
 
 

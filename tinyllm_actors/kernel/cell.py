@@ -213,7 +213,7 @@ class Cell:
         """Put a message into the control lane: before all user messages, with no bound."""
         if self.capacity < 0:
             return
-        self.cold.urgent.append(envelope)
+        self.cold.add_urgent(envelope)
         self.attention |= URGENT
         if self.idle:
             self.idle = False
@@ -221,7 +221,7 @@ class Cell:
 
     def insert(self, envelope: Signal) -> None:
         """Put a message before all others, those of the control lane included, once that in processing is done."""
-        self.cold.inserted.append(envelope)
+        self.cold.add_inserted(envelope)
         self.attention |= URGENT
 
     def refuse(self, envelope: Envelope, reason: str) -> None:
@@ -357,7 +357,7 @@ class Cell:
             self.attention &= ~WAITERS
 
     def _run_looks(self) -> None:
-        looks, self.cold.looks = self.cold.looks, []
+        looks, self.cold.looks = self.cold.looks, ()
         self.attention &= ~CALLS
         for look in looks:
             look.run(self)
@@ -365,9 +365,9 @@ class Cell:
     def notify_quiet(self) -> None:
         """Wake those who wait until nothing of this actor runs; they look for themselves."""
         if self.extra is not None and self.extra.quiet:
-            for slot in self.extra.quiet:
+            quiet, self.extra.quiet = self.extra.quiet, ()
+            for slot in quiet:
                 slot.set()
-            self.extra.quiet.clear()
 
     def rest(self) -> None:
         """Become idle: nothing is waiting."""

@@ -1,4 +1,9 @@
-"""What few actors need, made on first use, so that the many pay nothing for it."""
+"""What few actors need, made on first use, so that the many pay nothing for it.
+
+Even of these, most need but one or two things. What is empty is therefore the same empty tuple for all, and a list or
+set of its own only from the first entry on: the garbage collector, which looks at each container, has half as many to
+look at.
+"""
 
 from __future__ import annotations
 
@@ -59,31 +64,43 @@ class Cold:
     )
 
     def __init__(self) -> None:
-        self.urgent: list[Signal] = []
-        self.inserted: list[Signal] = []  # what a state machine wants to handle next
-        self.ahead: list[Envelope] = []  # what stands before user messages in the mailbox; the next one is the last
+        self.urgent: list[Signal] | tuple[()] = ()
+        self.inserted: list[Signal] | tuple[()] = ()  # what a state machine wants to handle next
+        self.ahead: list[Envelope] | tuple[()] = ()  # before user messages in the mailbox; the next one is the last
         self.waiters: deque[Waiter] = NO_WAITERS
         self.watchers: dict[Cell, int] = {}  # who is told of the end, and how: the bits of `watch`
         self.watching: dict[Cell, int] = {}
-        self.joiners: list[Slot] = []
-        self.quiet: list[Slot] = []
+        self.joiners: list[Slot] | tuple[()] = ()
+        self.quiet: list[Slot] | tuple[()] = ()
         self.leaving: ExitReason | None = None  # it asked to stop after the message in processing
         self.halting = False  # an incarnation is being taken down
         self.restart_job: RestartJob | None = None  # the restart it is part of; a later one takes over
-        self.tasks: set[OwnedTask] = set()
+        self.tasks: set[OwnedTask] | tuple[()] = ()
         self.timers: dict[str, OwnedTimer] = {}
-        self.behaviours: list[Callable[[Any], Any]] = []  # what handles messages; the last one counts
-        self.observers: list[Observer] = []  # who is told of each message that is handled
-        self.idle_timers: list[IdleTimer] = []
+        self.behaviours: list[Callable[[Any], Any]] | tuple[()] = ()  # what handles messages; the last one counts
+        self.observers: tuple[Observer, ...] = ()  # who is told of each message that is handled
+        self.idle_timers: tuple[IdleTimer, ...] = ()
         self.receive_timeout: IdleTimer | None = None  # which of them is the actor's own
-        self.looks: list[Look] = []  # calls that run between two messages
+        self.looks: tuple[Look, ...] = ()  # calls that run between two messages
         # asks that the actor answers later, and what it wants to do when an asker leaves before
         self.deferred: dict[Ask, Callable[[], object] | None] = {}
-        self.postponed: list[tuple[Envelope, Context]] = []  # messages that wait for another state
+        self.postponed: list[tuple[Envelope, Context]] | tuple[()] = ()  # messages that wait for another state
         self.replay = False  # that state has come
         self.endings: dict[object, Callable[[Cell, ExitReason], object]] = {}  # what else the final stop undoes
         self.runner: Runner | None = None  # the task of an actor that has one to itself
         self.router: Table | None = None  # how a pool chooses among its members
+
+    def add_urgent(self, envelope: Signal) -> None:
+        """Put a message into the control lane."""
+        if not self.urgent:
+            self.urgent = []
+        self.urgent.append(envelope)
+
+    def add_inserted(self, envelope: Signal) -> None:
+        """Put a message behind those that a state machine wants to handle next."""
+        if not self.inserted:
+            self.inserted = []
+        self.inserted.append(envelope)
 
     def owns_anything(self) -> bool:
         """Whether an incarnation must be taken down step by step, even without children."""

@@ -12,7 +12,7 @@ from tinyllm_actors.kernel.deferred import defer
 from tinyllm_actors.kernel.envelope import CURRENT, NEVER, Ask
 from tinyllm_actors.kernel.lifecycle import ExitReason
 from tinyllm_actors.kernel.names import find_child
-from tinyllm_actors.kernel.owned import IdleTimer, OwnedTask, OwnedTimer
+from tinyllm_actors.kernel.owned import RECEIVE_TIMEOUT, OwnedTask, OwnedTimer, ReceiveTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -307,14 +307,12 @@ class ActorContext:
         cold = self._cell.cold
         if cold.receive_timeout is not None:
             cold.receive_timeout.cancel()
-            cold.idle_timers.remove(cold.receive_timeout)
-            self.cancel_timer("receive_timeout")
+            cold.idle_timers = tuple(timer for timer in cold.idle_timers if timer is not cold.receive_timeout)
+            self.cancel_timer(RECEIVE_TIMEOUT)
         cold.receive_timeout = None
         if seconds is not None:
-            cold.receive_timeout = timer = IdleTimer(
-                self._cell, seconds, lambda: self.send_after(0.0, message, name="receive_timeout"), counts_own=True
-            )
-            cold.idle_timers.append(timer)
+            cold.receive_timeout = ReceiveTimeout(self._cell, seconds, message)
+            cold.idle_timers = (*cold.idle_timers, cold.receive_timeout)
 
     def start_task(self, function: Callable[..., Awaitable[Any]], *args: Any, name: str | None = None) -> OwnedTask:
         """Run a coroutine function beside this actor's messages. A failure is a failure of the actor.
@@ -343,6 +341,10 @@ class ActorContext:
     def _own(self, task: OwnedTask) -> OwnedTask:
         if self._cell.actor is None:
             raise ActorStopped(self._cell.path, "it is stopping, and starts no tasks")
-        self._cell.cold.tasks.add(task)
+        cold = self._cell.cold
+        if cold.tasks:
+            cold.tasks.add(task)
+        else:
+            cold.tasks = {task}
         self._cell.system.start_task(task.run)
         return task

@@ -143,7 +143,7 @@ async def get_state(cell: Cell, timeout: float | None) -> Any:
         except Exception as error:
             raise ActorFailed(cell.path, error) from error
     look = Look(None, cell, asker, timeout)
-    cell.cold.looks.append(look)
+    cell.cold.looks = (*cell.cold.looks, look)
     cell.attention |= CALLS
     if cell.idle:
         cell.idle = False

@@ -141,8 +141,7 @@ def fail_deferred(extra: Cold, path: str, reason: ExitReason) -> None:
 
 def postpone(cell: Cell, envelope: Envelope, limit: int) -> None:
     """Put the message in processing off until `requeue`, unless `limit` are already. Its asker goes on waiting."""
-    postponed = cell.cold.postponed
-    postponed[:] = [entry for entry in postponed if not entry[0].done]
+    postponed = cell.cold.postponed = [entry for entry in cell.cold.postponed if not entry[0].done]
     if len(postponed) >= limit:
         if isinstance(envelope, Ask):
             envelope.fail(MailboxFull(cell.path, limit, envelope.message))
@@ -166,7 +165,7 @@ def requeue(cell: Cell, extra: Cold) -> None:
     extra.replay = False
     if not extra.postponed:
         return
-    postponed, extra.postponed = extra.postponed, []
+    postponed, extra.postponed = extra.postponed, ()
     mailbox = cell.new_queue() if cell.mailbox is None else cell.mailbox
     extra.ahead = [envelope for envelope in extra.ahead if envelope.context is not None]
     for envelope, context in postponed:
@@ -186,14 +185,16 @@ def admit_urgent(mailbox: Queue, extra: Cold) -> bool:
         ahead.pop()  # it was handled
     if extra.inserted:
         _put_first(mailbox, extra, extra.inserted)
-        extra.inserted.clear()
+        extra.inserted = ()
     elif not ahead and extra.urgent:
         _put_first(mailbox, extra, extra.urgent)
-        extra.urgent.clear()
-    return bool(ahead)
+        extra.urgent = ()
+    return bool(extra.ahead)
 
 
 def _put_first(mailbox: Queue, extra: Cold, envelopes: Sequence[Envelope]) -> None:
+    ahead = extra.ahead or []
     for envelope in reversed(envelopes):
         mailbox.appendleft(envelope)
-        extra.ahead.append(envelope)
+        ahead.append(envelope)
+    extra.ahead = ahead

@@ -93,7 +93,7 @@ def abandon_tasks(cell: Cell) -> None:
     extra = cell.extra
     if extra is None or not extra.tasks:
         return
-    tasks, extra.tasks = extra.tasks, set()
+    tasks, extra.tasks = extra.tasks, ()
     for task in tasks:
         task.abandon()
     cell.system.events_stream.publish(Unanswered(cell.path, cell.system.grace))

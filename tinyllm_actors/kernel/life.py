@@ -20,7 +20,7 @@ from tinyllm_actors.kernel.deferred import fail_deferred, requeue
 from tinyllm_actors.kernel.events import ActorTerminated
 from tinyllm_actors.kernel.hooks import abandon, abandon_tasks, run_hook
 from tinyllm_actors.kernel.lifecycle import Event, ExitKind, ExitReason, Lifecycle
-from tinyllm_actors.kernel.owned import IdleTimer
+from tinyllm_actors.kernel.owned import Passivation
 from tinyllm_actors.kernel.restart import Restart, unwrap
 from tinyllm_actors.kernel.restart_job import leave
 
@@ -85,7 +85,8 @@ def started(cell: Cell) -> None:
     cell.plain = options.inline and actor is not None and not actor.kernel_receive_is_async
     passivate_after = options.passivate_after
     if passivate_after is not None:
-        cell.cold.idle_timers.append(IdleTimer(cell, passivate_after, lambda: cell.system.care.passivate(cell)))
+        cold = cell.cold
+        cold.idle_timers = (*cold.idle_timers, Passivation(cell, passivate_after))
     extra = cell.extra
     if extra is not None and extra.observers:
         behaviour.refresh(cell)
@@ -188,13 +189,13 @@ async def _quiet_within(cell: Cell, seconds: float) -> bool:
 async def _next_change(cell: Cell) -> None:
     """Wait until `notify_quiet` is called."""
     slot: Slot = cell.system.backend.new_slot()
-    quiet = cell.cold.quiet
-    quiet.append(slot)
+    cold = cell.cold
+    cold.quiet = [*cold.quiet, slot]
     try:
         await slot
     finally:
-        if slot in quiet:
-            quiet.remove(slot)
+        if cold.quiet and slot in cold.quiet:
+            cold.quiet.remove(slot)
 
 
 def ended(cell: Cell) -> bool:
@@ -271,9 +272,9 @@ def _drop_owned(cell: Cell, reason: ExitReason) -> None:
     extra.timers.clear()
     for idle_timer in extra.idle_timers:
         idle_timer.cancel()
-    extra.idle_timers.clear()
+    extra.idle_timers = ()
     extra.receive_timeout = None
-    extra.behaviours.clear()
+    extra.behaviours = ()
     extra.leaving = None
     cell.attention &= ~LEAVING
 
@@ -311,12 +312,16 @@ async def joined(cell: Cell) -> ExitReason:
     """Wait for the final stop."""
     while cell.state is not _STOPPED:
         slot = cell.system.backend.new_slot()
-        cell.cold.joiners.append(slot)
+        cold = cell.cold
+        if cold.joiners:
+            cold.joiners.append(slot)
+        else:
+            cold.joiners = [slot]
         try:
             await slot
         finally:
-            if slot in cell.cold.joiners:
-                cell.cold.joiners.remove(slot)
+            if cold.joiners and slot in cold.joiners:
+                cold.joiners.remove(slot)
     return cell.reason or ExitReason.STOPPED
 
 
@@ -333,11 +338,7 @@ def refuse_waiting(cell: Cell) -> None:
         for waiter in extra.waiters:
             waiter.admit()
         extra.waiters.clear()
-        extra.looks.clear()
-        extra.postponed.clear()
-        extra.urgent.clear()
-        extra.inserted.clear()
-        extra.ahead.clear()
+        extra.looks = extra.postponed = extra.urgent = extra.inserted = extra.ahead = ()
     cell.attention &= PAUSED
     for envelope in waiting:
         cell.refuse(envelope, "stopped")
@@ -366,9 +367,9 @@ def finish(cell: Cell) -> None:
         family.children.pop(cell.name, None)
     if extra is not None:
         watch.tell_all(cell, extra, reason)
-        for slot in extra.joiners:
+        joiners, extra.joiners = extra.joiners, ()
+        for slot in joiners:
             slot.set()
-        extra.joiners.clear()
     if system.events_stream.terminations:
         system.events_stream.publish(ActorTerminated(cell.path, reason))
     if parent is not None and family is not None:

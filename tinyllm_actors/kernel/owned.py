@@ -5,7 +5,7 @@ All of it ends with the incarnation, so nothing of an old one reaches a new one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from tinyllm_actors.kernel.envelope import Signal
 from tinyllm_actors.kernel.failure import Border
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from tinyllm_actors.kernel.cell import Cell
     from tinyllm_actors.kernel.timers import Entry
 
-__all__ = ["IdleTimer", "OwnedTask", "OwnedTimer"]
+__all__ = ["RECEIVE_TIMEOUT", "IdleTimer", "OwnedTask", "OwnedTimer", "Passivation", "ReceiveTimeout"]
+
+RECEIVE_TIMEOUT: Final = "receive_timeout"
+"""The name of the timer whose message an idle actor gets."""
 
 
 class OwnedTimer:
@@ -82,13 +85,14 @@ class Tick(Signal):
 class IdleTimer:
     """Acts when its actor had no inbound message for a while. Costs nothing while messages come."""
 
-    __slots__ = ("_act", "_armed", "_cell", "_idle_since", "counts_own", "timeout")
+    __slots__ = ("_armed", "_cell", "_idle_since", "timeout")
 
-    def __init__(self, cell: Cell, timeout: float, act: Callable[[], None], *, counts_own: bool = False) -> None:
+    counts_own: ClassVar[bool] = False
+    """Whether messages of the actor's own timers keep it awake."""
+
+    def __init__(self, cell: Cell, timeout: float) -> None:
         self.timeout = timeout
-        self.counts_own = counts_own  # whether messages of the actor's own timers keep it awake
         self._cell = cell
-        self._act = act
         self._idle_since = cell.system.now()
         self._armed: Entry | None = None
 
@@ -116,6 +120,36 @@ class IdleTimer:
             self._armed = cell.system.timers.at(due, self)
         else:
             self._act()
+
+    def _act(self) -> None:
+        raise NotImplementedError
+
+
+class Passivation(IdleTimer):
+    """Takes the actor out of memory."""
+
+    __slots__ = ()
+
+    def _act(self) -> None:
+        self._cell.system.care.passivate(self._cell)
+
+
+class ReceiveTimeout(IdleTimer):
+    """Sends the actor a message."""
+
+    __slots__ = ("_message",)
+
+    counts_own = True
+
+    def __init__(self, cell: Cell, timeout: float, message: object) -> None:
+        super().__init__(cell, timeout)
+        self._message = message
+
+    def _act(self) -> None:
+        timers = self._cell.cold.timers
+        if (sent := timers.pop(RECEIVE_TIMEOUT, None)) is not None:
+            sent.cancel()
+        timers[RECEIVE_TIMEOUT] = OwnedTimer(self._cell, RECEIVE_TIMEOUT, 0.0, self._message, None)
 
 
 class OwnedTask:
@@ -163,8 +197,10 @@ class OwnedTask:
                     failure = error
         finally:
             cold = cell.cold
-            cold.tasks.discard(self)
+            if cold.tasks:
+                cold.tasks.discard(self)
             if not cold.tasks:
+                cold.tasks = ()
                 cell.notify_quiet()
         if not worker.abandoned and not worker.scope.cancelled_caught and cell.incarnation == self._incarnation:
             self._report(outcome, failure)
