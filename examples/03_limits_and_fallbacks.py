@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 
-from tinyllm_actors import ActorSystem, Agent
+from tinyllm_actors import ActorSystem, Agent, answer_text
 from tinyllm_actors.errors import Overloaded, RateLimited
 from tinyllm_actors.kernel import Transition
 from tinyllm_actors.llm import LLM, Breaker, Budget, ChatModel, Limits, ModelInfo, ModelSwitched, Price, Usage
@@ -61,7 +61,7 @@ async def main(model: str) -> None:
             if result["status"] == "error":
                 print("  stopped:", result["error"]["type"])
             else:
-                print("  answer:", result["output"]["response"]["choices"][0]["message"]["content"])
+                print("  answer:", answer_text(result))
 
         with day.child(name="conversation", max_calls=8).active() as conversation:
             print("two agents at once:")

@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 
-from tinyllm_actors import ActorSystem, Agent, tool
+from tinyllm_actors import ActorSystem, Agent, answer_text, tool
 from tinyllm_actors.agent import HandedOff, RunFinished, ToolFinished, ToolStarted, as_tool, handoff
 from tinyllm_actors.function import FunctionRef, Result
 from tinyllm_actors.kernel import ChildSpec
@@ -31,7 +31,7 @@ class Cast:
 def said(result: Result) -> str:
     if result["status"] == "error":
         return f"({result['message']})"
-    return str(result["output"]["response"]["choices"][0]["message"]["content"])
+    return answer_text(result)
 
 
 def known_fact(request: ChatRequest) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 
-from tinyllm_actors import ActorSystem, Agent, tool
+from tinyllm_actors import ActorSystem, Agent, answer_text, tool
 from tinyllm_actors.agent import ApprovalRequested
 from tinyllm_actors.conversation import TurnAccepted
 from tinyllm_actors.integrations.local_model import LocalModel
@@ -34,7 +34,7 @@ def choose_model(name: str, *steps: Any) -> str | ChatModel:
 
 
 def said(result: Any) -> str:
-    return str(result["output"]["response"]["choices"][0]["message"]["content"]) if "output" in result else str(result)
+    return answer_text(result) if result["status"] == "success" else str(result)
 
 
 async def main(model: str, store: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 
-from tinyllm_actors import ActorSystem, Agent, ExampleManager, ExampleSelector, PromptManager
+from tinyllm_actors import ActorSystem, Agent, ExampleManager, ExampleSelector, PromptManager, answer_text
 from tinyllm_actors.kernel import ChildSpec
 from tinyllm_actors.llm import LLM, ChatModel, Embedder
 from tinyllm_actors.memory import CompositeMemory, SemanticMemory, SummaryMemory
@@ -63,10 +63,7 @@ async def main(model: str) -> None:
         memory = await system.spawn(remembers, name="memory")  # shared, so that we can look into it
         agent = await system.spawn(Agent.spec(name="Shop", model=answering, prompt_manager=manager, memory=memory))
         for question in QUESTIONS:
-            result: dict[str, Any] = await agent(content=question)
-            if result["status"] == "error":
-                raise SystemExit(result["message"])
-            said = result["output"]["response"]["choices"][0]["message"]["content"]
+            said = answer_text(await agent(content=question))
             answer = extract_block(said, "answer") or said
             print(f"\n{question}\n  {' '.join(without_numbers(answer))}")
         print("\nWhat the agent remembers:")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tinyllm_actors.agent import Agent, run, tiny_function
     from tinyllm_actors.evals import Evaluator
-    from tinyllm_actors.function import Function, FunctionStream
+    from tinyllm_actors.function import Function, FunctionStream, answer_text
     from tinyllm_actors.function.compose import chain, concurrent
     from tinyllm_actors.kernel import (
         Actor,
@@ -57,6 +57,7 @@ __all__ = [
     "TokenBufferMemory",
     "Tool",
     "Toolkit",
+    "answer_text",
     "chain",
     "concurrent",
     "run",
@@ -67,7 +68,7 @@ __all__ = [
 _HOMES = {
     "tinyllm_actors.agent": ("Agent", "run", "tiny_function"),
     "tinyllm_actors.evals": ("Evaluator",),
-    "tinyllm_actors.function": ("Function", "FunctionStream"),
+    "tinyllm_actors.function": ("Function", "FunctionStream", "answer_text"),
     "tinyllm_actors.function.compose": ("chain", "concurrent"),
     "tinyllm_actors.kernel": (
         "Actor",

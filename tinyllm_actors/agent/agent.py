@@ -43,8 +43,9 @@ class Agent(Function):
     """Answers a user, with a model that may ask for tools, and remembers the conversation.
 
     `await agent(content="…")` answers `{"status": "success", "output": {"response": …}}`, where the response is a
-    `chat.completion` object of OpenAI's wire form. `agent.stream(content="…")` delivers typed events, the last of
-    which carries the same dictionary. `AgentRef` says how to reach a run while it goes on.
+    `chat.completion` object of OpenAI's wire form; `answer_text(result)` is what it says. `agent.stream(content="…")`
+    delivers typed events, the last of which carries the same dictionary. `AgentRef` says how to reach a run while it
+    goes on.
 
     A tool that raises, hangs or crashes fails its call, of which the model is told, never the conversation. Every
     model call has an idle time-out, every tool call a deadline, every run its limits. Whatever ends a run, the history

@@ -9,6 +9,7 @@ import msgspec
 from tinyllm_actors.agent.handoff import tool_name
 from tinyllm_actors.agent.member import ask_member, open_member
 from tinyllm_actors.errors import ConfigurationError, ToolError
+from tinyllm_actors.function.answer import text_of_output
 from tinyllm_actors.tool import Tool, ToolContext
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def as_tool(
     model is told.
 
     ```python
-    >>> from tinyllm_actors import Agent, run
+    >>> from tinyllm_actors import Agent, answer_text, run
     >>> from tinyllm_actors.agent import as_tool
     >>> from tinyllm_actors.testing import ScriptedModel, text, tool_call
     >>> expert = Agent.spec(model=ScriptedModel([text("42")])).named("expert")
@@ -44,7 +45,7 @@ def as_tool(
     ...     tools=[as_tool(expert, description="Ask somebody who knows.")],
     ... )
     >>> result = run(boss, content="Find out the answer.")
-    >>> result["output"]["response"]["choices"][0]["message"]["content"]
+    >>> answer_text(result)
     'It is 42.'
 
     ```
@@ -80,7 +81,7 @@ def as_tool(
         output: dict[str, Any] = result["output"]
         if "value" in output:
             return msgspec.json.encode(output["value"], enc_hook=_plain).decode()
-        return str(output["response"]["choices"][0]["message"]["content"] or "")
+        return text_of_output(output)
 
     options.setdefault("timeout", None)
     return Tool.from_function(ask, name=name, description=description, **options)

@@ -103,7 +103,7 @@ def handoff(
     """Return what lets an agent hand the user over to another: put it among its `tools`.
 
     ```python
-    >>> from tinyllm_actors import Agent, run
+    >>> from tinyllm_actors import Agent, answer_text, run
     >>> from tinyllm_actors.agent import handoff
     >>> from tinyllm_actors.testing import ScriptedModel, text, tool_call
     >>> billing = Agent.spec(name="billing", model=ScriptedModel([text("You owe nothing.")])).named("billing")
@@ -112,7 +112,7 @@ def handoff(
     ...     tools=[handoff(billing, description="For questions about money.")],
     ... )
     >>> result = run(front, content="What do I owe?")
-    >>> result["output"]["response"]["choices"][0]["message"]["content"]
+    >>> answer_text(result)
     'You owe nothing.'
 
     ```

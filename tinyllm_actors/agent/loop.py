@@ -23,6 +23,7 @@ from tinyllm_actors.agent.turn import Turn, with_fresh_ids
 from tinyllm_actors.conversation.history_repair import repair
 from tinyllm_actors.errors import OutputInvalid, TimeLimitExceeded
 from tinyllm_actors.function import Call, unwrap
+from tinyllm_actors.function.answer import text_of_output
 from tinyllm_actors.function.language.said import Said
 from tinyllm_actors.llm import (
     AssistantMessage,
@@ -329,7 +330,7 @@ class Loop:
         async with open_member(handoff.target) as target:
             await self._tell(events.HandedOff(target.path, self._run_id, turn.steps))
             output = unwrap(await ask_member(target, arguments, self._tell if self._told else None))
-        message = AssistantMessage(_text_of(output))
+        message = AssistantMessage(text_of_output(output))
         turn.said.append(message)
         if parts.journal is not None:
             await parts.journal.happened([ToolOutcome(step.call.id, step.call.name, HANDED_OVER)])
@@ -357,7 +358,3 @@ async def _call_back(function: Callable[[Any], Any], argument: object) -> None:
     answer = function(argument)
     if inspect.isawaitable(answer):
         await answer
-
-
-def _text_of(output: dict[str, Any]) -> str:
-    return str(output["response"]["choices"][0]["message"]["content"] or "")

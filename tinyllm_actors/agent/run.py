@@ -19,10 +19,10 @@ def run(spec: ChildSpec, *, backend: str = "asyncio", name: str = "system", **ar
     """Start a system with one Function, call it, shut everything down, and return its dictionary.
 
     ```python
-    >>> from tinyllm_actors import Agent, run
+    >>> from tinyllm_actors import Agent, answer_text, run
     >>> from tinyllm_actors.testing import ScriptedModel, text
     >>> result = run(Agent.spec(model=ScriptedModel([text("Hello!")])), content="Hi")
-    >>> result["output"]["response"]["choices"][0]["message"]["content"]
+    >>> answer_text(result)
     'Hello!'
 
     ```

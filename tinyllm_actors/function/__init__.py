@@ -5,6 +5,7 @@ A Function validates its input, runs, validates its output, processes it, valida
 caller. The states of a call are in `states`.
 """
 
+from tinyllm_actors.function.answer import answer_text
 from tinyllm_actors.function.foreign import ForeignFunction
 from tinyllm_actors.function.function import CallFailed, Function
 from tinyllm_actors.function.ref import Call, FunctionRef
@@ -32,6 +33,7 @@ __all__ = [
     "Step",
     "Success",
     "Validator",
+    "answer_text",
     "as_function",
     "failure",
     "success",

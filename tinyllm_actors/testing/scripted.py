@@ -100,14 +100,14 @@ class ScriptedModel(ChatModel):
     it was asked is in `requests`.
 
     ```python
-    >>> from tinyllm_actors import Agent, run
+    >>> from tinyllm_actors import Agent, answer_text, run
     >>> from tinyllm_actors.testing import ScriptedModel, text, tool_call
     >>> def add(a: int, b: int) -> int:
     ...     '''Add two numbers.'''
     ...     return a + b
     >>> model = ScriptedModel([tool_call("add", a=1, b=2), text("It is 3.")])
     >>> result = run(Agent.spec(model=model, tools=[add]), content="What is 1 + 2?")
-    >>> result["output"]["response"]["choices"][0]["message"]["content"]
+    >>> answer_text(result)
     'It is 3.'
     >>> model.requests[1].messages[-1].content
     '3'
