@@ -43,6 +43,8 @@ is guaranteed there:
 17. A conversation leaves the memory after `idle` seconds (900) without a message, or when more than `max_live` (10 000)
     are wanted, the longest unused first; never in the middle of a turn, unless all that is left of it is to wait for a
     person and nobody reads. Questions to people expire asleep as well as awake, at the time that was set first.
+    Back in memory it has no agent before its first turn. One that cannot start fails that turn, of which nothing is
+    stored then, and counts as in 14; what was said can be read until then.
 18. If another process claims a conversation, this one has no effect on it any more, and notices with its next write.
     Two that want the same one take turns, with rests as in 14; route each key to one process. What `history` returns
     is not fenced.
@@ -51,6 +53,8 @@ is guaranteed there:
 20. `delete` ends what goes on, tells its callers (`ConversationDeleted`), and nothing that was there is shown after it.
 21. Bounds: 100 turns wait in a conversation, 10 000 conversations wait for their start, 64 start at a time, a key has
     512 characters, an entry 32 MiB; a larger one costs its sender an `EntryRejected` and the conversation nothing.
+    The events of a turn are kept for `replay_for` seconds (60) after its end, for readers who come back; then there is
+    its result.
 
 A journal holds what was said and done, whole, so that a turn can go on: secrets in it are not masked, nor in what
 `export_lines` writes unless it is told to. Keep them out of messages, arguments and results.
