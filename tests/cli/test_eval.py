@@ -100,12 +100,12 @@ def test_report_and_compare(capsys: pytest.CaptureFixture[str], folder: Path) ->
 
 
 def test_an_agent_with_a_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a target the model itself is asked, as an agent with a role."""
+    """Without a target the model itself is asked, as an agent with a role; an evaluator may go by its class's name."""
     (folder / "cases.jsonl").write_text('{"input": "Hello", "expected": "You said: Hello"}\n', encoding="utf-8")
     command = ["eval", "run", "cases.jsonl", "--model", "scripted", "--results", "r.jsonl", "--system", "Be brief."]
     assert main([*command, "--evaluator", "tools"]) == 1  # nothing to compare its tool calls with
     assert "1 evaluations of ToolTrajectory failed" in capsys.readouterr().out
-    assert main(["eval", "run", "cases.jsonl", "--model", "scripted"]) == 0
+    assert main(["eval", "run", "cases.jsonl", "--model", "scripted", "--evaluator", "ExactMatch"]) == 0
     assert re.search(r"exact_match +1 +1 ", capsys.readouterr().out)
 
 
@@ -116,11 +116,12 @@ def test_an_agent_with_a_model(folder: Path, capsys: pytest.CaptureFixture[str])
         (["--evaluator", "correctness"], "needs a judge"),
         (["--evaluator", "my_targets:none"], "has no 'none'"),
         (["--target", "my_target:good"], "no module 'my_target'"),
+        (["--target", "my_target.py:good"], "write 'my_target', its name and not its file"),
         (["--target", "good"], "write 'module:name'"),
         (["--target", "my_targets:good", "--min", "exact_match"], "--min takes a score and a bound"),
         (["--target", "my_targets:good", "--evaluator", "faithfulness", "--judge", "nobody"], "nobody"),
     ],
-    ids=["name", "judge", "attribute", "module", "form", "bound", "model"],
+    ids=["name", "judge", "attribute", "module", "file", "form", "bound", "model"],
 )
 def test_mistakes_are_one_sentence(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What cannot be is told in a sentence, with exit code 1."""

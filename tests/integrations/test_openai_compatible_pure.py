@@ -27,6 +27,7 @@ from tinyllm_actors.integrations.openai_compatible.failures import (
     retry_after_of,
 )
 from tinyllm_actors.integrations.openai_compatible.request import encode_request
+from tinyllm_actors.kernel.redaction import redact
 from tinyllm_actors.kernel.scrubber import Scrubber
 from tinyllm_actors.llm.answer import DEFAULT_LIMITS
 from tinyllm_actors.llm.messages import AssistantMessage, UserMessage
@@ -271,5 +272,9 @@ def test_openai_itself_needs_only_a_key(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("OPENAI_API_KEY", "sk-for-this-test-only")
     assert from_name("openai/gpt-4o-mini", {}).name.endswith("gpt-4o-mini")
     monkeypatch.delenv("OPENAI_API_KEY")
-    with pytest.raises(errors.MissingCredential, match=r"'openai/gpt-4o-mini' needs a key: set OPENAI_API_KEY"):
+    with pytest.raises(
+        errors.MissingCredential, match=r"'openai/gpt-4o-mini' needs a key: set OPENAI_API_KEY"
+    ) as caught:
         from_name("openai/gpt-4o-mini", {})
+    line = f"{type(caught.value).__name__}: {caught.value}"
+    assert redact(line) == line, "the log shows it whole: what is no secret does not look like one"

@@ -12,6 +12,8 @@ import pytest
 import structlog
 
 from tinyllm_actors import ActorSystem, Function
+from tinyllm_actors.errors import RunCancelled
+from tinyllm_actors.function import unwrap
 from tinyllm_actors.kernel import Courier, Transition, TransitionFilter, configure_console_log, configure_json_log
 from tinyllm_actors.kernel.events import EventStream
 from tinyllm_actors.kernel.log import attach_log
@@ -64,6 +66,49 @@ async def test_transitions_are_lines() -> None:
         "trigger": "run",
         "target": "RUNNING",
     }
+
+
+class Broken(Function):
+    async def run(self, error: Exception) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        raise error
+
+
+class Outer(Function):
+    async def run(self, error: Exception) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        inner = await self.context.spawn(Broken, name="inner")
+        unwrap(await inner(error=error))
+
+
+@pytest.mark.anyio
+async def test_a_failed_call_is_one_warning_that_says_what_failed() -> None:
+    """Who logs warnings only learns where a call failed and why, once; no secret is told, and no wish to stop."""
+    file = io.BytesIO()
+    log = configure_json_log(file, level="warning")
+    async with ActorSystem("service") as system:
+        outer = await system.spawn(Outer, name="outer")
+        for error in (OSError("disk full, password=hunter22"), RunCancelled("the user left"), OSError("x" * 5_000)):
+            assert (await outer(error=error))["status"] == "error"
+            await system["outer/inner"].stop()
+    assert await anyio.to_thread.run_sync(log.close)
+    full, long = [json.loads(line) for line in file.getvalue().splitlines()]
+    assert full.pop("timestamp") > 1.7e9
+    assert full == {
+        "event": "[Broken] failed: OSError: disk full, password=***",
+        "level": "warning",
+        "logger": "tinyllm_actors.function",
+        "actor": "outer/inner",
+        "state": "RUNNING",
+        "error": "OSError",
+    }
+    assert len(long["event"]) < 1_100
+
+
+@pytest.mark.anyio
+async def test_a_failed_call_is_no_line_where_nobody_asked_for_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    """A program that has not configured structlog is told by the result alone."""
+    async with ActorSystem("service") as system:
+        assert (await (await system.spawn(Broken))(error=OSError("disk full")))["status"] == "error"
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.anyio

@@ -99,6 +99,8 @@ async def _evaluator(name: str, options: argparse.Namespace) -> Any:
     }
     judged = {"correctness": evals.AnswerCorrectnessEvaluator, "faithfulness": evals.FaithfulnessEvaluator}
     embedded = {"semantic": evals.SemanticMatch, "retrieval": evals.RetrievalEvaluator}
+    known: dict[str, type] = {**simple, **judged, **embedded}
+    name = next((short for short, kind in known.items() if kind.__name__ == name), name)  # `ExactMatch` is `exact`
     if name in simple:
         return simple[name]
     if name in embedded:
@@ -129,7 +131,8 @@ def named_object(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise
-        raise ConfigurationError(f"there is no module {module!r} here or among what is installed") from None
+        hint = f": write {module[:-3]!r}, its name and not its file" if module.endswith(".py") else ""
+        raise ConfigurationError(f"there is no module {module!r} here or among what is installed{hint}") from None
     except AttributeError:
         raise ConfigurationError(f"module {module!r} has no {attribute!r}") from None
 

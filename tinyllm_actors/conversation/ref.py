@@ -171,7 +171,7 @@ class Conversation:
         """Say something else in place of an earlier message; what followed that stays in the journal, on its branch.
 
         Args:
-            entry_id: of the user's message; see `messages_with_ids`.
+            entry_id: of the user's message; see `user_entries`.
             content: what the user says instead.
             turn_id: the name of the new turn.
         """

@@ -13,6 +13,7 @@ from tinyllm_actors.function.states import FUNCTION, States, Step
 from tinyllm_actors.function.validation import validator_for
 from tinyllm_actors.kernel import Actor, Transition
 from tinyllm_actors.kernel.envelope import CURRENT
+from tinyllm_actors.kernel.events import CallFailed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -318,25 +319,6 @@ class Function(Actor):
             for source, step, target in moves:
                 events.publish(Transition(path, name, _MACHINE, source, step, target, message_id, elapsed))
                 elapsed = 0.0
-
-
-class CallFailed:
-    """A call of a Function ended in an error dictionary. The actor lives on.
-
-    Attributes:
-        path: the Function.
-        name: what it is called in the log.
-        state: where in the call it happened.
-        error: the exception.
-    """
-
-    __slots__ = ("error", "name", "path", "state")
-
-    def __init__(self, path: str, name: str, state: States, error: Exception) -> None:
-        self.path = path
-        self.name = name
-        self.state = state
-        self.error = error
 
 
 async def _spread(hook: Any, value: Any) -> Any:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ActorTerminated",
+    "CallFailed",
     "ChildFailed",
     "ChildRestarted",
     "DeadLetter",
@@ -66,6 +67,39 @@ class Transition(NamedTuple):
     target: str
     message_id: int = 0
     elapsed: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailed:
+    """A call of a Function (a model, a tool, an agent …) ended in an error dictionary. The actor lives on.
+
+    ```python
+    >>> import anyio
+    >>> from tinyllm_actors import ActorSystem, Function
+    >>> from tinyllm_actors.function import CallFailed
+    >>> class Fragile(Function):
+    ...     async def run(self) -> None:
+    ...         raise OSError("disk full")
+    >>> async def main() -> None:
+    ...     async with ActorSystem("service") as system, system.events(CallFailed) as failures:
+    ...         await (await system.spawn(Fragile, name="fragile"))()
+    ...         print(await failures.receive())
+    >>> anyio.run(main)
+    CallFailed(path='fragile', name='Fragile', state=<States.RUNNING: 'RUNNING'>, error=OSError('disk full'))
+
+    ```
+
+    Attributes:
+        path: the Function.
+        name: what it is called in the log.
+        state: where in the call it happened.
+        error: the exception.
+    """
+
+    path: str
+    name: str
+    state: str
+    error: Exception
 
 
 @dataclass(frozen=True, slots=True)

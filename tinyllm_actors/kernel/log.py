@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio.to_thread
 
-from tinyllm_actors.kernel.events import ChildFailed, ChildRestarted, DeadLetter, Escalated, Transition, Unanswered
+from tinyllm_actors.errors import ActorFailed, FunctionFailed, RunCancelled, StartFailed
+from tinyllm_actors.kernel.events import (
+    CallFailed,
+    ChildFailed,
+    ChildRestarted,
+    DeadLetter,
+    Escalated,
+    Transition,
+    Unanswered,
+)
 from tinyllm_actors.kernel.json_log import JsonLog
 from tinyllm_actors.kernel.redaction import read_environment, redact
 from tinyllm_actors.kernel.transition_filter import TransitionFilter, configured_filter
@@ -22,13 +31,21 @@ if TYPE_CHECKING:
 __all__ = ["attach_log"]
 
 KERNEL_LOGGER: Final = "tinyllm_actors.kernel"
+CALL_LOGGER: Final = "tinyllm_actors.function"
+
+MAX_CAUSE_CHARS: Final = 1_000
+"""How much of the text of a failed call's exception a line shows: a peer may say anything of any length."""
+
+_TOLD: Final = (FunctionFailed, RunCancelled)
+"""Failures of calls that are no line: of an inner call, which has a line of its own, and what somebody asked for."""
 
 
 async def attach_log(events: EventStream, *, transitions: bool | TransitionFilter | None) -> None:
     """Log what a system does.
 
     A transition reads `[name] transition to: STATE`, at level info; those of the actor lifecycle are at level debug.
-    Failures, abandoned actors and dead letters are warnings. A log line that cannot be written harms no actor.
+    Failures, abandoned actors and dead letters are warnings; so are calls that failed, with what failed, if structlog
+    has been configured: otherwise their result says it. A log line that cannot be written harms no actor.
 
     Args:
         events: what happens in the system.
@@ -45,7 +62,7 @@ async def attach_log(events: EventStream, *, transitions: bool | TransitionFilte
     chosen = transitions
     if chosen is None:
         chosen = configured_filter() or True if structlog.is_configured() else False
-    _subscribe(events, structlog.get_logger().bind(), chosen)
+    _subscribe(events, structlog.get_logger().bind(), chosen, calls=structlog.is_configured())
 
 
 def _transition_line(
@@ -98,7 +115,26 @@ def _transition_line(
     return on_transition
 
 
-def _subscribe(events: EventStream, sink: Any, transitions: bool | TransitionFilter) -> None:
+def _failed_call_line(sink: Any) -> Callable[[CallFailed], None]:
+    """Return what logs the failure of a call, once: where it happened, with what it was."""
+
+    def on_failed_call(event: CallFailed) -> None:
+        cause: BaseException = event.error
+        if isinstance(cause, ActorFailed | StartFailed):
+            cause = cause.cause
+        if not isinstance(cause, _TOLD):
+            sink.warning(
+                redact(f"[{event.name}] failed: {type(cause).__name__}: {str(cause)[:MAX_CAUSE_CHARS]}"),
+                logger=CALL_LOGGER,
+                actor=event.path,
+                state=str(event.state),
+                error=type(cause).__name__,
+            )
+
+    return on_failed_call
+
+
+def _subscribe(events: EventStream, sink: Any, transitions: bool | TransitionFilter, *, calls: bool) -> None:
     def on_failure(event: ChildFailed) -> None:
         cause = event.cause
         sink.warning(
@@ -147,6 +183,8 @@ def _subscribe(events: EventStream, sink: Any, transitions: bool | TransitionFil
         (logging.ERROR, _guarded(on_abandoned, failed), Unanswered),
         (logging.WARNING, _guarded(on_dead_letter, failed), DeadLetter),
     ]
+    if calls:
+        lines.append((logging.WARNING, _guarded(_failed_call_line(sink), failed), CallFailed))
     if transitions:
         chosen = transitions if isinstance(transitions, TransitionFilter) else None
         lines.append((logging.INFO, _transition_line(sink, chosen, failed), Transition))

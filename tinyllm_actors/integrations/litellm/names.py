@@ -88,7 +88,7 @@ def check_credential(litellm: Any, name: str, provider: str, options: Mapping[st
         if written is not None:
             return written
     raise MissingCredential(
-        f"{name!r} needs a key: set {' or '.join(missing)}, or give the option api_key"
+        f"the model {name!r} needs a key: set {' or '.join(missing)}, or give the option api_key"
         " (any text, if the server at api_base wants none)"
     )
 

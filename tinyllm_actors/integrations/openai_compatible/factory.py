@@ -119,9 +119,10 @@ def _key_for(name: str, base: str, *, configured: bool, headers: object) -> str 
         return None  # a server nearby, or the key is in a header
     if url.hostname == "api.openai.com":
         raise MissingCredential(
-            f"{name!r} needs a key: set OPENAI_API_KEY, there or in tinyllm.yaml, or give the option api_key"
+            f"the model {name!r} needs a key: set OPENAI_API_KEY in the environment or in tinyllm.yaml, or give the "
+            "option api_key"
         )
     raise MissingCredential(
-        f"{name!r} needs a key for {url.hostname}: give the option api_key, or set OPENAI_API_KEY together with "
-        "OPENAI_BASE_URL; an endpoint that wants none takes api_key=''"
+        f"the model {name!r} needs a key for {url.hostname}: give the option api_key, or set OPENAI_API_KEY together "
+        "with OPENAI_BASE_URL; an endpoint that wants none takes api_key=''"
     )
