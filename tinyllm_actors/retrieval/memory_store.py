@@ -22,7 +22,7 @@ from tinyllm_actors.retrieval.checks import (
     sealed,
     words_of,
 )
-from tinyllm_actors.retrieval.filters import checked_choice, checked_filter, matches
+from tinyllm_actors.retrieval.filters import checked_choice, checked_filter, matcher
 from tinyllm_actors.retrieval.flat_index import FlatIndex, load_numpy
 from tinyllm_actors.retrieval.rows import Collection, Hit, Row
 from tinyllm_actors.retrieval.vector_store import VectorStore
@@ -81,7 +81,10 @@ class _Texts:
 
     def numbers(self, filter: Filter | None, ids: Sequence[str] | None = None) -> list[int]:
         some = self._rows if ids is None else [self._by_id[id] for id in dict.fromkeys(ids) if id in self._by_id]
-        return [number for number in some if filter is None or matches(filter, self._rows[number][1])]
+        if filter is None:
+            return [*some]
+        holds, rows = matcher(filter), self._rows
+        return [number for number in some if holds(rows[number][1])]
 
     def delete(self, filter: Filter | None, ids: Sequence[str] | None) -> int:
         return self._forget(self.numbers(filter, ids))
