@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 
 from tinyllm_actors.integrations.postgres import PostgresVectorStore
+from tinyllm_actors.integrations.postgres.vector_codec import teach
 from tinyllm_actors.integrations.postgres.vector_schema import Place
 from tinyllm_actors.integrations.postgres.vector_statements import PLACE, nearest
 from tinyllm_actors.integrations.sqlite import SQLiteVectorStore
@@ -188,6 +189,7 @@ async def postgres(vectors: Any, queries: Any, rows: list[Row], folder: str, pee
             await store.build_index("c", Hnsw(), memory=512)
             report("postgres: HNSW built, rows/s", len(rows) / (time.perf_counter() - started))
             connection = await asyncpg.connect(uri, password="", server_settings=store._settings)  # pyright: ignore[reportPrivateUsage]
+            await teach(connection)
             place = Place(*(await connection.fetchrow(f"{PLACE} WHERE name = 'c'")).values())
             statement, _ = nearest(place, "cosine", 10, None, vectors=False)
 

@@ -59,7 +59,7 @@ async def plan(uri: str, metric: Any) -> str:
     [row] = await ask(uri, f"{PLACE} WHERE name = 'c'")
     place = Place(*row.values())
     statement, _ = nearest(place, metric, 10, None, vectors=False)
-    lines = [row[0] for row in await ask(uri, f"EXPLAIN {statement}", QUERY)]
+    lines = [row[0] for row in await ask(uri, f"EXPLAIN {statement}", str(QUERY))]
     methods = await ask(uri, "SELECT indexdef FROM pg_indexes WHERE indexname = $1", place.index)
     assert any(f"Index Scan using {place.index}" in line for line in lines), lines
     return methods[0][0]
@@ -203,6 +203,26 @@ async def test_a_server_without_rights_says_what_to_do(new_postgres_uri: str) ->
             await PostgresVectorStore(uri).open()
     finally:
         await ask(new_postgres_uri, "DROP ROLE nobody_much")
+
+
+async def test_pgvector_may_be_in_a_schema_of_its_own(new_postgres_uri: str) -> None:
+    """Wherever an administrator put the extension, every connection sends and reads vectors."""
+    await ask(new_postgres_uri, "CREATE SCHEMA extensions")
+    await ask(new_postgres_uri, "CREATE EXTENSION vector SCHEMA extensions")
+    [[name]] = await ask(new_postgres_uri, "SELECT current_database()")
+    await ask(new_postgres_uri, f"ALTER DATABASE {name} SET search_path TO public, extensions")
+    found: list[Sequence[float]] = []
+
+    async def search(store: PostgresVectorStore) -> None:
+        [hit] = await store.search("c", [1.0, 0.5], with_vectors=True)
+        found.append([*(hit.vector or ())])
+
+    async with PostgresVectorStore(new_postgres_uri) as store, anyio.create_task_group() as group:
+        await store.create("c", dimensions=2)
+        await store.upsert("c", [Row("one", [0.25, -3.0])])
+        for _ in range(3):
+            group.start_soon(search, store)
+    assert found == [[0.25, -3.0]] * 3
 
 
 async def test_building_an_index_needs_a_collection_and_memory(store: PostgresVectorStore) -> None:

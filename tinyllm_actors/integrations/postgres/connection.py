@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
 __all__ = ["Connection"]
@@ -32,6 +32,18 @@ class Connection(Protocol):
 
     async def fetchval(self, query: str, *args: object, timeout: float | None = None) -> Any:
         """Return the first value of the first row, or None."""
+        ...
+
+    async def set_type_codec(
+        self,
+        typename: str,
+        *,
+        schema: str,
+        encoder: Callable[[Any], bytes],
+        decoder: Callable[[bytes], Any],
+        format: str,
+    ) -> None:
+        """Write and read the values of a type in this way."""
         ...
 
     async def copy_to_table(

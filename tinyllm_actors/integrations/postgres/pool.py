@@ -57,6 +57,7 @@ class Connections:
         max_connections: at most so many.
         retry_for: seconds to go on trying while the server is away.
         settings: of each session, beside those that every store has.
+        prepare: gets each connection before it is used for anything else.
     """
 
     def __init__(
@@ -66,12 +67,14 @@ class Connections:
         max_connections: int,
         retry_for: float,
         settings: Mapping[str, str] | None = None,
+        prepare: Callable[[Connection], Awaitable[None]] | None = None,
     ) -> None:
         self._dsn = dsn
         self._name = name
         self._max_connections = max_connections
         self._retry_for = retry_for
         self._settings = dict(settings or {})
+        self._prepare = prepare
         self._pool: Any = None  # asyncpg has few types
         self._closing = False
 
@@ -84,6 +87,7 @@ class Connections:
             password=password,
             min_size=0,
             max_size=self._max_connections,
+            init=self._prepare,
             reset=_keep,
             timeout=CONNECT_TIMEOUT,
             command_timeout=COMMAND_TIMEOUT,

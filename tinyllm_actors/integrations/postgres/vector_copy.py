@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from array import array
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from tinyllm_actors.errors import VectorRejected
+from tinyllm_actors.integrations.postgres.vector_codec import pack
 from tinyllm_actors.retrieval.checks import sealed
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Sequence
 
     from tinyllm_actors.integrations.postgres.vector_schema import Place
@@ -23,7 +23,6 @@ _HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER: Final = b"\xff\xff"
 _COUNT: Final = Struct(">h").pack(5)
 _LENGTH: Final = Struct(">i").pack
-_DIMENSIONS: Final = Struct(">Hh").pack
 _BLOCK: Final = 256 * 1024
 _JSONB: Final = b"\x01"
 
@@ -50,15 +49,11 @@ def encoded(rows: Sequence[Sealed]) -> list[bytes]:
     parts = [_HEADER]
     size = 0
     for row in rows:
-        numbers = row.vector
-        if sys.byteorder == "little":
-            numbers = array("f", numbers)
-            numbers.byteswap()
         fields = (
             row.id.encode(),
             row.digest,
             _JSONB + row.metadata,
-            _DIMENSIONS(len(numbers), 0) + numbers.tobytes(),
+            pack(row.vector),
             row.text.encode(),
         )
         parts.append(_COUNT)

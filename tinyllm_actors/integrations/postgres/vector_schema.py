@@ -9,6 +9,7 @@ import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 
 from tinyllm_actors.errors import ConfigurationError
 from tinyllm_actors.integrations.postgres.schema import migrate
+from tinyllm_actors.integrations.postgres.vector_codec import teach
 
 if TYPE_CHECKING:
     from tinyllm_actors.integrations.postgres.connection import Connection
@@ -77,7 +78,7 @@ class Place:
 
 
 async def prepare(connection: Connection, name: str) -> None:
-    """Bring the tables up to date.
+    """Bring the tables up to date, and let the connection know pgvector's types.
 
     Raises:
         ConfigurationError: they are newer than this library, or the server has no pgvector, or an old one.
@@ -91,3 +92,4 @@ async def prepare(connection: Connection, name: str) -> None:
             f"the user of {name!r} may not set it up: let an administrator run CREATE EXTENSION vector, and grant"
             f" CREATE on the schema ({error})"
         ) from error
+    await teach(connection)  # which could not know the types if they were made only now

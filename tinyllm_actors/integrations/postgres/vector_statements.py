@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from typing import TYPE_CHECKING, Any, Final
 
 from tinyllm_actors.errors import ConfigurationError
@@ -172,10 +171,8 @@ async def delete(connection: Connection, place: Place, ids: Sequence[str] | None
 async def get(connection: Connection, place: Place, ids: Sequence[str]) -> list[Row]:
     """Return rows, in the order of the ids."""
     where, bound = _chosen(ids, None)
-    rows = await connection.fetch(
-        f"SELECT id, text, metadata, vector::real[] FROM {place.table} r WHERE {where}", *bound
-    )
-    found = {id: Row(text, array("f", vector), opened(metadata), id) for id, text, metadata, vector in rows}
+    rows = await connection.fetch(f"SELECT id, text, metadata, vector FROM {place.table} r WHERE {where}", *bound)
+    found = {id: Row(text, vector, opened(metadata), id) for id, text, metadata, vector in rows}
     return [found[id] for id in ids if id in found]
 
 
@@ -195,9 +192,9 @@ def nearest(place: Place, metric: Metric, k: int, filter: Filter | None, vectors
         where += (
             " AND l2_norm(r.vector::halfvec) > 0" if place.precision == "half" else " AND vector_norm(r.vector) > 0"
         )
-    column = ", r.vector::real[]" if vectors else ""
+    column = ", r.vector" if vectors else ""
     operator, _ = OPERATORS[metric]
-    far = f"r.vector {operator} $1::real[]::{place.type}({place.dimensions:d})"
+    far = f"r.vector {operator} $1::{place.type}({place.dimensions:d})"
     return (
         f"SELECT r.id, r.text, r.metadata, {far} AS far{column} FROM {place.table} r WHERE {where}"
         f" ORDER BY {far} LIMIT {k:d}",
@@ -224,7 +221,7 @@ async def search(
 
 def _hit(row: Any, score: float) -> Hit:
     id, text, metadata, _, *vector = row
-    return Hit(id, text, opened(metadata), score, array("f", vector[0]) if vector else None)
+    return Hit(id, text, opened(metadata), score, vector[0] if vector else None)
 
 
 async def search_text(
@@ -238,7 +235,7 @@ async def search_text(
     """
     bound: list[object] = [" ".join(words), place.language]
     where = condition(filter, bound)
-    column = ", r.vector::real[]" if vectors else ""
+    column = ", r.vector" if vectors else ""
     rows = await connection.fetch(
         "WITH terms AS MATERIALIZED ("
         "  SELECT quote_literal(lexeme)::tsquery AS term FROM unnest(to_tsvector($2::text::regconfig, $1::text))"

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.retrieval import Collection, Filter, Hit, Metric, Row
 
 try:
-    from tinyllm_actors.integrations.postgres import pool, vector_index, vector_schema
+    from tinyllm_actors.integrations.postgres import pool, vector_codec, vector_index, vector_schema
     from tinyllm_actors.integrations.postgres import vector_statements as statements
     from tinyllm_actors.integrations.postgres.failures import MovedError, unless_moved
     from tinyllm_actors.integrations.postgres.vector_copy import check_half, encode_rows
@@ -159,7 +159,9 @@ class PostgresVectorStore(VectorStore):
         if self._bridge is not None:
             return
         bridge = acquire_bridge()
-        connections = pool.Connections(self._dsn, self.name, self._max_connections, self._retry_for, self._settings)
+        connections = pool.Connections(
+            self._dsn, self.name, self._max_connections, self._retry_for, self._settings, vector_codec.teach
+        )
         try:
             await bridge.call(connections.open)
             self._bridge, self._connections = bridge, connections
