@@ -175,6 +175,71 @@ async def test_two_processes_that_want_the_same_conversation(kept: ConversationS
         assert gate.calls == 1
 
 
+@pytest.mark.parametrize("streamed", [False, True], ids=["called", "streamed"])
+async def test_a_turn_that_another_process_took_over_is_not_taken_back(kept: ConversationStore, streamed: bool) -> None:
+    """Whoever waits for it in the old process gets its result from the new one, and nothing is done a third time."""
+    old, new = Gate(), Gate()
+    async with ActorSystem("a") as here, ActorSystem("b") as there:
+        ours = await here.conversations(Agent.spec(model=Parrot(), tools=[old.again]), store=kept)
+        results: list[Any] = []
+
+        async def send() -> None:
+            if not streamed:
+                results.append(await ours["k"]("call again", turn_id="t"))
+                return
+            async with ours["k"].stream("call again", turn_id="t") as events:
+                results.append([event async for event in events][-1].result)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(send)
+            await old.began.wait()
+            other = kept if isinstance(kept, MemoryStore) else _same(kept)
+            theirs = await there.conversations(Agent.spec(model=Parrot(), tools=[new.again]), store=other)
+            await new.began.wait()  # it took over what was in memory of the old one
+            [taken] = await theirs.list()
+            old.open.set()
+            await until(lambda: "k" not in ours.table.entries)
+            new.open.set()
+        assert answer_of(results[0]) == "re: call again"
+        assert (old.calls, new.calls) == (1, 1)
+        [summary] = await theirs.list()
+        assert summary.epoch == taken.epoch, "nobody claimed it since"
+
+
+@BACKENDS
+@pytest.mark.parametrize("end", ["released", "dead", "deleted"])
+def test_a_turn_is_taken_back_where_nobody_goes_on_with_it(end: str, backend: str) -> None:
+    """When the other process gives the conversation back, or is silent for two minutes; one that is deleted is told."""
+
+    async def main() -> None:
+        old, store, results = Gate(), MemoryStore(), list[Any]()
+        async with ActorSystem("a") as here:
+            ours = await here.conversations(Agent.spec(model=Parrot(), tools=[old.again]), store=store)
+
+            async def send() -> None:
+                results.append(await ours["k"]("call again", turn_id="t"))
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(send)
+                await old.began.wait()
+                grants = await store.claim(["k"], "another process")
+                old.open.set()
+                await until(lambda: "k" not in ours.table.entries)
+                began = anyio.current_time()
+                if end == "released":
+                    await store.release(grants)
+                elif end == "deleted":
+                    await store.delete("k")
+            waited = anyio.current_time() - began
+        if end == "deleted":
+            assert results[0]["error"]["type"] == "ConversationDeleted"
+        else:
+            assert answer_of(results[0]) == "re: call again"
+        assert (waited > 120) is (end == "dead"), waited
+
+    VirtualClock(backend).run(main)
+
+
 def _same(store: Any) -> ConversationStore:
     """Return another store of the same journals, as another process has it."""
     if isinstance(store, SQLiteStore):

@@ -46,8 +46,10 @@ is guaranteed there:
     Back in memory it has no agent before its first turn. One that cannot start fails that turn, of which nothing is
     stored then, and counts as in 14; what was said can be read until then.
 18. If another process claims a conversation, this one has no effect on it any more, and notices with its next write.
-    Two that want the same one take turns, with rests as in 14; route each key to one process. What `history` returns
-    is not fenced.
+    Whoever waits here for a turn is told how it ends there; it is taken back when somebody asks anew, or when the other
+    process gives it back or writes nothing for 120 seconds, then 240 … Requests for one key in two processes take it
+    from each other, with rests as in 14, and what the model had not finished is paid for again: route each key to one
+    process. What `history` returns is not fenced.
 19. A timer fires at most once for each time it is due, in one of the processes that share a store: at once where its
     conversation is in memory or nobody holds it, else after 120 seconds, when the holder is taken for dead.
 20. `delete` ends what goes on, tells its callers (`ConversationDeleted`), and nothing that was there is shown after it.

@@ -301,7 +301,8 @@ class ConversationHub(Actor):
         if key in self._deleting:
             told = ConversationDeleted(key)
         elif isinstance(cause, Fenced):
-            self._health.fenced(key, now)  # somebody else has it now, and goes on with its open turn
+            told = cause  # somebody else has it now, and goes on with its open turn: see `Elsewhere`
+            self._health.fenced(key, now)
         else:
             if cause is not None and passes(cause):
                 told = cause

@@ -9,11 +9,12 @@ import anyio
 
 from tinyllm_actors.conversation.run_events import RunFinished, StreamRestarted
 from tinyllm_actors.conversation.wishes import Find
-from tinyllm_actors.errors import ActorStopped
+from tinyllm_actors.errors import ActorStopped, Fenced
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from tinyllm_actors.conversation.elsewhere import Elsewhere
     from tinyllm_actors.conversation.ref import Conversation
     from tinyllm_actors.conversation.turn_log import TurnLog
 
@@ -31,9 +32,10 @@ class ConversationStream:
         seen: how many events were read, those left out by `after` included.
     """
 
-    def __init__(self, conversation: Conversation, wish: Any, after: int) -> None:
+    def __init__(self, conversation: Conversation, wish: Any, after: int, elsewhere: Elsewhere) -> None:
         self._conversation = conversation
         self._wish = wish
+        self._elsewhere = elsewhere
         self._log: TurnLog | None = None
         self._ready: deque[Any] = deque()
         self._ended = False
@@ -89,7 +91,12 @@ class ConversationStream:
                 # It is told once more to whoever has seen it already, so that every stream has an end.
                 self._ready.append(RunFinished(log.result))
             elif not self._ready and log.error is not None:
-                if not isinstance(log.error, ActorStopped):
+                if isinstance(log.error, Fenced):
+                    result = await self._elsewhere.result(log.turn_id)
+                    if result is not None:
+                        self._ready.append(RunFinished(result))
+                        break
+                elif not isinstance(log.error, ActorStopped):
                     raise log.error
                 # What was not begun yet is sent again; of one that was only looked for, that is for its sender.
                 again = Find(log.turn_id) if isinstance(self._wish, Find) else self._wish

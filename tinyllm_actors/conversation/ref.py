@@ -10,6 +10,7 @@ import anyio.lowlevel
 
 from tinyllm_actors.conversation import wishes
 from tinyllm_actors.conversation.content import check_content, check_name
+from tinyllm_actors.conversation.elsewhere import Elsewhere
 from tinyllm_actors.conversation.entries import TurnStarted, new_entry_id
 from tinyllm_actors.conversation.fork import fork
 from tinyllm_actors.conversation.reading import ConversationStream
@@ -164,8 +165,10 @@ class Conversation:
             StoreError: the store failed.
         """
         if content is None:
-            return ConversationStream(self, wishes.Find(turn_id), after)
-        return ConversationStream(self, wishes.Send(_turn(turn_id), check_content(content), check_name(name)), after)
+            wish: object = wishes.Find(turn_id)
+        else:
+            wish = wishes.Send(_turn(turn_id), check_content(content), check_name(name))
+        return ConversationStream(self, wish, after, Elsewhere(self._chats.table, self.key))
 
     async def edit(self, entry_id: str, content: str | list[ContentPart], *, turn_id: str | None = None) -> Result:
         """Say something else in place of an earlier message; what followed that stays in the journal, on its branch.
@@ -186,6 +189,7 @@ class Conversation:
         return await self._result(wishes.Edit(_turn(turn_id), None, None))
 
     async def _result(self, wish: object) -> Result:
+        elsewhere = Elsewhere(self._chats.table, self.key)
         try:
             with anyio.fail_after(self._timeout):
                 while True:
@@ -194,6 +198,10 @@ class Conversation:
                         return await log.end()
                     except ActorStopped:
                         continue  # it goes on from the journal
+                    except Fenced:
+                        result = await elsewhere.result(log.turn_id)
+                        if result is not None:
+                            return result
         except TinyLLMError as error:
             return failure(error, state="DELIVERY")
         except TimeoutError:
