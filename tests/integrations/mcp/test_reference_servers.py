@@ -102,3 +102,10 @@ def test_importing_the_package_imports_no_sdk() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_the_first_result_with_a_schema_imports_nothing() -> None:
+    """However a connection came to be loaded, what checks results is there: to import it would block the event loop."""
+    code = "import sys, tinyllm_actors.integrations.mcp.connection; print('jsonschema' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
+import importlib
 import math
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from tinyllm_actors.llm import Message
 
 __all__ = ["MAX_ITEMS", "MAX_PAGES", "Connection", "connect"]
+
+importlib.import_module("jsonschema")  # the SDK would with the first result that has a schema, and block the event loop
 
 T = TypeVar("T")
 

@@ -40,6 +40,4 @@ def load_here(module: str) -> ModuleType:
     """
     if importlib.util.find_spec("mcp") is None or importlib.util.find_spec("mcp_types") is None:
         raise MissingDependency(f"the MCP SDK is not installed, in version 2.3 or later; run: {INSTALL}")
-    if module == "connection":
-        importlib.import_module("jsonschema")  # by the SDK with the first result that has a schema
     return importlib.import_module(f"{_PACKAGE}.{module}")
