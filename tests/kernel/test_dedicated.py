@@ -120,6 +120,7 @@ async def test_streams_work() -> None:
         assert await Session.do(session, lambda self: self.context.incarnation) == 1
 
 
+@pytest.mark.virtual_time
 async def test_a_message_can_be_cancelled_alone() -> None:
     """An asker that leaves or is too late cancels its handler, not what the actor holds open."""
     async with ActorSystem() as system:

@@ -60,6 +60,7 @@ async def test_a_failed_start_closes_what_was_opened() -> None:
         assert system.inspect().children == ()
 
 
+@pytest.mark.virtual_time
 async def test_a_cancelled_start_closes_what_was_opened() -> None:
     """A spawner that leaves takes the start back."""
 
@@ -91,6 +92,7 @@ async def test_a_failure_of_stopped_is_reported() -> None:
         assert [type(failure.cause) for failure in kit.failures] == [LookupError]
 
 
+@pytest.mark.virtual_time
 async def test_one_that_does_not_close_in_time_is_cancelled() -> None:
     """`stopped()` gets `shutdown` seconds."""
 

@@ -45,6 +45,7 @@ async def test_an_actor_with_a_task_of_its_own_sleeps_until_a_message_comes() ->
             assert (node.state, node.incarnation) == ("PASSIVE", incarnation)
 
 
+@pytest.mark.virtual_time
 async def test_one_that_does_not_close_at_all_is_abandoned() -> None:
     """`stopped()` that swallows its cancellation holds nobody up longer than the grace."""
     gate = anyio.Event()
@@ -63,6 +64,7 @@ async def test_one_that_does_not_close_at_all_is_abandoned() -> None:
         gate.set()
 
 
+@pytest.mark.virtual_time
 async def test_a_queued_message_whose_asker_left_is_skipped_by_its_own_task() -> None:
     """As by the pooled workers."""
     gate = anyio.Event()

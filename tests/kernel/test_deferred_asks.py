@@ -67,6 +67,7 @@ async def test_rule_4_an_ask_may_be_answered_later() -> None:
         assert not ref.cell.cold.deferred
 
 
+@pytest.mark.virtual_time
 async def test_rule_4_a_deadline_ends_a_deferred_ask() -> None:
     """Whoever answers too late is told so, and nothing of the ask is kept."""
     async with ActorSystem() as system:

@@ -94,6 +94,7 @@ async def test_what_the_kernel_sends_to_an_ended_actor_is_dropped() -> None:
         assert list(system.dead_letters) == []
 
 
+@pytest.mark.virtual_time
 async def test_who_leaves_before_the_answer_is_told_at_once_if_it_has_left() -> None:
     """`on_leave` acts now for an asker that has gone, never for one that was told or has its answer."""
     left: list[str] = []
@@ -197,6 +198,7 @@ async def test_an_actor_that_ends_with_its_system_starts_nothing_more() -> None:
     assert [type(error) for error in told] == [ActorStopped, SystemClosed]
 
 
+@pytest.mark.virtual_time
 async def test_a_suspension_can_be_taken_back_while_the_message_in_processing_runs() -> None:
     """Then nothing is handled twice or at the same time."""
     gate = anyio.Event()
@@ -238,7 +240,7 @@ async def test_children_that_came_later_come_back_with_their_supervisor() -> Non
         await gone.stop()
         async with system.events(ChildRestarted) as events:
             await system["node/first"].tell("break")
-            with anyio.fail_after(5):
+            with anyio.fail_after(30):
                 await events.receive()
         assert await later.ask("?", timeout=5) == 2
         assert [child.name for child in system.inspect("node").children] == ["first", "later"]

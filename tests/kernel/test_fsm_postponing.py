@@ -131,6 +131,7 @@ async def test_rule_17_a_change_of_state_is_finished_though_its_asker_leaves() -
         assert log[-3:] == ["BUSY: inserted", "BUSY: from entry", "BUSY: do"]
 
 
+@pytest.mark.virtual_time
 async def test_rule_17_an_asker_may_leave_while_its_message_is_postponed() -> None:
     """Its message does not come back."""
     async with ActorSystem() as system:

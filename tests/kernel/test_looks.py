@@ -101,6 +101,7 @@ async def test_a_look_waits_for_the_message_in_processing_but_not_for_the_mailbo
         assert counts == [11]
 
 
+@pytest.mark.virtual_time
 async def test_a_look_has_a_deadline() -> None:
     """A handler that hangs does not hang who looks; the look is withdrawn."""
     async with ActorSystem() as system:

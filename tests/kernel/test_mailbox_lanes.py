@@ -69,6 +69,7 @@ async def test_rule_2_blocked_senders_enter_a_priority_mailbox() -> None:
         assert desk.seen[0] == 9
 
 
+@pytest.mark.virtual_time
 async def test_rule_2_tombstones_free_room_in_a_priority_mailbox() -> None:
     """An asker that left takes no place."""
     async with ActorSystem() as system:

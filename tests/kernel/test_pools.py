@@ -238,6 +238,7 @@ async def test_rule_19_a_broadcast_tell_reaches_those_with_room() -> None:
         assert sorted(seen) == ["1", "2", "2"]
 
 
+@pytest.mark.virtual_time
 async def test_rule_19_a_cancelled_broadcast_tell_is_taken_back_where_it_waits() -> None:
     """The member that was full does not get it later."""
     async with ActorSystem() as system:
@@ -280,6 +281,7 @@ async def test_rule_19_members_are_supervised() -> None:
         assert await Puppet.do(second, lambda self: self.context.incarnation) == 1
 
 
+@pytest.mark.virtual_time
 async def test_rule_19_messages_wait_through_a_restart_of_the_whole_pool() -> None:
     """When the pool itself is restarted, references to it and to members stay valid and messages are kept."""
     async with ActorSystem(supervisor=Supervisor(backoff=Backoff(0.01, 0.01, jitter=0.0))) as system:

@@ -164,6 +164,7 @@ async def test_rule_19_a_full_member_delays_only_the_publisher() -> None:
         assert await kept(slow) == ["first", "second", "third"]
 
 
+@pytest.mark.virtual_time
 async def test_rule_19_a_member_that_refuses_does_not_count_and_leaves_a_dead_letter() -> None:
     """A full mailbox that rejects makes a dead letter `"full"`, whether it refuses at once or after a while."""
     async with ActorSystem() as system:
@@ -180,6 +181,7 @@ async def test_rule_19_a_member_that_refuses_does_not_count_and_leaves_a_dead_le
         gate.set()
 
 
+@pytest.mark.virtual_time
 async def test_rule_19_a_cancelled_publisher_takes_back_what_is_not_sent() -> None:
     """Whoever has it has it; a member that was full does not get the message later."""
     async with ActorSystem() as system:

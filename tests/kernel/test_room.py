@@ -61,6 +61,7 @@ async def test_a_priority_that_fails_is_the_business_of_whoever_sent_the_message
         assert len(failures) == 1
 
 
+@pytest.mark.virtual_time
 async def test_a_broadcast_waits_for_room_at_each_member() -> None:
     """One that is full refuses after its time, which the sender is told when all others have theirs."""
     gate = anyio.Event()
@@ -104,6 +105,7 @@ async def test_the_least_busy_member_counts_who_waits_for_room() -> None:
         assert served.count("1") == served.count("2") == 4
 
 
+@pytest.mark.virtual_time
 async def test_a_broadcast_that_is_cancelled_takes_its_messages_back() -> None:
     """Those that still wait for room are not sent."""
     gate = anyio.Event()

@@ -262,6 +262,7 @@ async def test_rule_04_the_end_of_the_system_tells_every_asker(settled: Settled)
     assert sorted(outcomes.all.values(), key=str) == [ActorStopped, ActorStopped, Unresponsive, Unresponsive]
 
 
+@pytest.mark.virtual_time
 async def test_rule_04_a_passive_actor_that_does_not_thaw_tells_its_asker() -> None:
     """A thaw that fails is a failed start: an actor that is not restarted for it ends, and its asker is told."""
 

@@ -274,6 +274,7 @@ async def test_rule_05_a_handler_may_finish_its_answer_when_cancelled(settled: S
         assert ref.cell.incarnation == 1
 
 
+@pytest.mark.virtual_time
 async def test_rule_05_leaving_a_stream_cancels_its_producer() -> None:
     """Cancelling the reader reaches a producer that has not yielded yet."""
     log: list[str] = []

@@ -152,6 +152,7 @@ async def test_rule_12_what_a_failed_start_had_started_ends() -> None:
         assert cancelled == ["task"]
 
 
+@pytest.mark.virtual_time
 async def test_rule_12_cancelling_spawn_leaves_nothing(settled: Settled) -> None:
     """A spawn that is given up cancels `started()`, and the name is free again."""
 

@@ -118,6 +118,7 @@ def _flaky(failures: int, redeliveries: int, *, wait: bool) -> Any:
     return Flaky.spec(failures, wait=wait).with_options(on_inflight=InFlight(redeliveries=redeliveries))
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("wait", [False, True])
 @pytest.mark.parametrize("supervisor", [TOLERANT, Supervisor(backoff=Backoff(0.01, 0.01), max_restarts=100)])
 async def test_rule_13_redeliver_tries_the_same_message_again(wait: bool, supervisor: Supervisor) -> None:
@@ -161,6 +162,7 @@ async def test_rule_13_a_told_poison_is_a_dead_letter() -> None:
         assert [letter.message for letter in system.dead_letters] == ["poison", "more poison"]
 
 
+@pytest.mark.virtual_time
 async def test_rule_13_who_left_is_not_tried_again(settled: Settled) -> None:
     """A message whose asker has left meanwhile is not redelivered."""
 

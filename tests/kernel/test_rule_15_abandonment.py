@@ -50,7 +50,7 @@ class Stubborn(Actor):
 
     def __init__(self, *where: str) -> None:
         self.where = where
-        self.log: list[str] = []
+        self.gate = anyio.Event()
 
     async def started(self) -> None:
         if "started" in self.where and self.context.incarnation > 1:
@@ -63,7 +63,7 @@ class Stubborn(Actor):
             self.context.start_task(swallow)
         if message == "shielded":
             with anyio.CancelScope(shield=True):
-                await anyio.sleep(0.2)
+                await self.gate.wait()
         if message == "hang":
             await swallow()
         return message
@@ -117,13 +117,16 @@ async def test_rule_15_a_shield_does_not_hold_up_a_supervisor(settled: Settled) 
     """A handler inside a shield is given up like any other, though on trio its task lives on until the shield ends."""
     async with ActorSystem(grace=GRACE) as system:
         ref = await system.spawn(_spec())
+        actor: Any = ref.cell.actor
         asked = ref.ask("shielded")
         await settled()
-        began = anyio.current_time()
-        await ref.stop()
-        assert anyio.current_time() - began < 0.15
-        with pytest.raises(Unresponsive):
-            await asked
+        try:
+            with anyio.fail_after(30):
+                await ref.stop()
+                with pytest.raises(Unresponsive):
+                    await asked
+        finally:
+            actor.gate.set()
 
 
 async def test_rule_15_leaving_the_system_does_not_wait_for_what_does_not_end(settled: Settled) -> None:
@@ -186,7 +189,7 @@ async def test_rule_15_a_kill_overtakes_a_slow_stop(where: str, settled: Settled
         group.start_soon(ref.stop)
         await settled()
         assert ref.state == "STOPPING"
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await ref.kill()
 
 
@@ -202,7 +205,7 @@ async def test_rule_15_a_kill_overtakes_a_slow_restart(settled: Settled) -> None
         await ref.tell("crash")
         await settled()
         assert ref.state == "RESTARTING"
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             assert (await ref.kill()).kind is ExitKind.KILLED
 
 
@@ -273,6 +276,7 @@ async def test_rule_15_a_child_that_fails_while_its_supervisor_stops_is_not_rest
             specs = [Failing.spec().named("a").with_options(shutdown=5.0), Stubborn.spec().named("b")]
             top = await system.supervise(config, specs, name="s")
             asked = system["s/a"].ask("go")
+            slow: Any = system["s/b"].cell.actor
             await entered.wait()
             await system["s/b"].tell("shielded")
             await settled()
@@ -281,6 +285,7 @@ async def test_rule_15_a_child_that_fails_while_its_supervisor_stops_is_not_rest
             release.set()
             with pytest.raises(ActorFailed):
                 await asked
+            slow.gate.set()
             assert (await top.join()).kind is ExitKind.STOPPED
             assert events.receive_nowait() is None
 

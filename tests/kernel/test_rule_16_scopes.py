@@ -101,7 +101,7 @@ async def still_sound(system: ActorSystem) -> bool:
 
 async def failure_of(events: Subscription) -> BaseException:
     """Return the next failure that was reported."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         return (await events.receive()).cause
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Settled = Callable[[], Awaitable[None]]
     Route = Callable[[ActorSystem, Settled], Awaitable[None]]
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 
 TOLERANT = Supervisor(backoff=None, max_restarts=100)
 

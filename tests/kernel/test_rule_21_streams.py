@@ -115,6 +115,7 @@ async def test_rule_21_an_end_is_not_a_failure() -> None:
                     await items.receive()
 
 
+@pytest.mark.virtual_time
 async def test_rule_21_a_stream_has_a_deadline() -> None:
     """At its time-out the reader gets AskTimeout and the producer is cancelled."""
     cancelled = anyio.Event()

@@ -56,7 +56,7 @@ async def test_a_child_that_is_stopped_while_its_supervisor_starts_again_is_made
         await system.supervise(Supervisor(max_restarts=0), specs, name="family")
         refs = {name: system[f"family/{name}"] for name in ("elder", "younger")}
         await refs["elder"].tell(crash)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await refs["younger"].join()
             while system["family"].state != "RUNNING" or len(system["family"].cell.children) < 2:
                 await anyio.lowlevel.checkpoint()
@@ -121,7 +121,7 @@ async def test_a_start_that_a_childs_failure_ended_says_so() -> None:
             raise NotImplementedError
 
     async with ActorSystem(supervisor=PATIENT) as system:
-        with anyio.fail_after(5), pytest.raises(StartFailed) as caught:
+        with anyio.fail_after(30), pytest.raises(StartFailed) as caught:
             await system.spawn(Parent)
         assert isinstance(caught.value.cause, RestartLimitExceeded)
 
@@ -194,6 +194,7 @@ async def test_what_ends_the_program_in_a_start_with_its_own_task_ends_the_syste
             await system.spawn(Exits.spec().with_options(dedicated=True))
 
 
+@pytest.mark.virtual_time
 async def test_a_start_that_swallows_its_cancellation_is_abandoned_with_its_own_task() -> None:
     """Whoever stops the actor waits no longer than its grace, and the task ends when it next runs."""
 
@@ -216,6 +217,6 @@ async def test_a_start_that_swallows_its_cancellation_is_abandoned_with_its_own_
 
         group.start_soon(spawn)
         await anyio.wait_all_tasks_blocked()
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await system["stubborn"].kill()
         gate.set()

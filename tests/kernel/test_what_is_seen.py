@@ -99,6 +99,7 @@ async def test_a_watch_and_a_link_of_one_actor_end_separately() -> None:
         assert system.inspect(watcher.path).incarnation == 1
 
 
+@pytest.mark.virtual_time
 async def test_a_trace_goes_on_through_sleep() -> None:
     """An actor that is passive when the trace begins shows the messages that wake it."""
 
