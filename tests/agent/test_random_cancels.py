@@ -188,7 +188,7 @@ async def test_nothing_completed_is_lost_whenever_and_however_a_run_is_cancelled
     async with ActorSystem("test") as system:
         for seed in range(RUNS):
             try:
-                with anyio.fail_after(20):
+                with anyio.fail_after(30):
                     await one_run(seed, system)
             except BaseException as error:
                 error.add_note(f"seed {seed}")

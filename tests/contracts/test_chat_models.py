@@ -75,7 +75,7 @@ async def opened(adapter: str, server: FaultServer) -> AsyncGenerator[ChatModel]
 
 async def ask(model: ChatModel, request: ChatRequest, *, streamed: bool) -> tuple[list[Any], Completion]:
     """Return the events of one call, none if it is plain, and its answer."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         if not streamed:
             return [], await model.complete(request)
         async with model.stream(request) as stream:

@@ -206,7 +206,7 @@ async def test_cancelling_closes_the_connection(make: Make) -> None:
             tasks.start_soon(model.embed, ["x"])
             await server.wait_request()
             tasks.cancel_scope.cancel()
-        await server.wait_closed_connection(2.0)
+        await server.wait_closed_connection()
 
 
 @pytest.mark.parametrize("make", REMOTE)

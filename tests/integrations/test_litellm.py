@@ -226,7 +226,7 @@ async def test_many_calls_at_once_share_the_model() -> None:
         async def ask(number: int) -> None:
             answers[number] = (await model.complete(ChatRequest(messages=[UserMessage(str(number))]))).message.content
 
-        with anyio.fail_after(20):
+        with anyio.fail_after(30):
             async with anyio.create_task_group() as tasks:
                 for number in range(20):
                     tasks.start_soon(ask, number)
@@ -239,7 +239,7 @@ async def test_many_calls_at_once_share_the_model() -> None:
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
 @pytest.mark.parametrize("behaviour", [b.hang(), b.hang(2)], ids=["from the start", "in the middle"])
 async def test_the_callers_deadline_closes_the_connection(behaviour: b.Behaviour, streamed: bool) -> None:
-    """When the caller's deadline passes, the server sees the connection close within a second."""
+    """When the caller's deadline passes, the server sees the connection close."""
     async with FaultServer(behaviour) as server, opened(server) as model:
         with anyio.move_on_after(5) as scope:
             async with anyio.create_task_group() as tasks:
@@ -256,7 +256,7 @@ async def test_the_callers_deadline_closes_the_connection(behaviour: b.Behaviour
                 await server.wait_request()
                 scope.deadline = anyio.current_time() + 0.1
         assert scope.cancelled_caught
-        await server.wait_closed_connection(1.0)
+        await server.wait_closed_connection()
 
 
 async def test_leaving_a_stream_closes_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,10 +269,10 @@ async def test_leaving_a_stream_closes_the_connection(monkeypatch: pytest.Monkey
             return kept[-1]
 
         monkeypatch.setattr(litellm(), "acompletion", keeping)
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             async with model.stream(REQUEST) as events:
                 assert isinstance(await anext(events), TextDelta)
-            await server.wait_closed_connection(1.0)
+            await server.wait_closed_connection()
             assert (await model.complete(REQUEST)).message.content == "fine"
 
 
@@ -283,7 +283,7 @@ async def test_an_error_in_the_readers_block_is_the_readers() -> None:
             async with model.stream(REQUEST) as events:
                 await anext(events)
                 raise LookupError("mine")
-        await server.wait_closed_connection(1.0)
+        await server.wait_closed_connection()
 
 
 @pytest.mark.usefixtures("only_new_garbage")
@@ -302,7 +302,7 @@ async def test_a_call_that_is_cancelled_while_its_request_is_written_leaves_noth
             return completion(*arguments, **more)
 
         monkeypatch.setattr(module, "completion", slowly)
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(model.complete, REQUEST)
                 assert await anyio.to_thread.run_sync(writing.wait, 5)
@@ -444,7 +444,7 @@ async def test_closing_ends_the_calls_that_are_under_way(streamed: bool) -> None
             assert not caught.value.retryable
             assert (caught.value.partial != "") is streamed
 
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(call)
                 await server.wait_request()

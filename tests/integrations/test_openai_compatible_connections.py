@@ -56,13 +56,14 @@ async def test_no_more_connections_than_allowed(streamed: bool) -> None:
         nonlocal most, running
         running += 1
         most = max(most, running)
-        await anyio.sleep(0.02)
+        if len(server.requests) <= 3:  # longer than a connection may take: those who wait their turn are not late
+            await anyio.sleep(0.6)
         running -= 1
         await b.answer("fine").play(exchange)
 
     async with (
         FaultServer(b.Behaviour("counted", play)) as server,
-        opened(server.base_url, max_connections=3, connect_timeout=0.05) as model,
+        opened(server.base_url, max_connections=3, connect_timeout=0.5) as model,
     ):
 
         async def ask() -> None:
@@ -88,7 +89,7 @@ async def test_a_caller_who_leaves_the_queue_takes_no_turn() -> None:
                 await model.complete(REQUEST)
             assert scope.cancelled_caught
             tasks.cancel_scope.cancel()
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             assert (await model.complete(REQUEST)).message.content == "fine"
         assert len(server.requests) == 2
 

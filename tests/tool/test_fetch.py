@@ -87,7 +87,7 @@ async def test_a_connection_that_stays_open_is_not_waited_for() -> None:
         answer(b"abc", headers="Content-Length: 3\r\n"),
         keep_open=True,
     ) as server:
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             found = await fetch(server.url(), allow_private=True)
     assert (found.url, found.body) == (server.url("/there"), b"abc")
 

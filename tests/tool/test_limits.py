@@ -107,7 +107,7 @@ async def test_a_cancelled_wait_takes_no_place() -> None:
     async def wait() -> None:
         done.append(await one.call({}))
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
             group.start_soon(give_up)
             group.start_soon(wait)

@@ -290,7 +290,7 @@ async def test_an_actor_whose_definition_changed_while_it_worked_is_stopped() ->
         (old,) = found
         await turn()
         assert [old.content, found[1].content] == ["old", "new"]
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while len(system.inspect(ref.path).children) > 1:
                 await anyio.lowlevel.checkpoint()
 

@@ -199,7 +199,7 @@ class FaultServer:
         """How many connections are open now."""
         return len(self._open)
 
-    async def wait_closed_connection(self, timeout: float = 1.0) -> ClientLeft:
+    async def wait_closed_connection(self, timeout: float = 30.0) -> ClientLeft:
         """Wait until a client leaves before its answer is complete; each such leave is returned once, oldest first.
 
         Raises:
@@ -210,7 +210,7 @@ class FaultServer:
                 await self._changed.wait()
         return self._left.popleft()
 
-    async def wait_request(self, number: int = 1, timeout: float = 5.0) -> RecordedRequest:
+    async def wait_request(self, number: int = 1, timeout: float = 30.0) -> RecordedRequest:
         """Wait until request `number`, counted from 1, has come, and return it.
 
         Raises:
@@ -221,7 +221,7 @@ class FaultServer:
                 await self._changed.wait()
         return self.requests[number - 1]
 
-    async def wait_no_connection(self, timeout: float = 1.0) -> None:
+    async def wait_no_connection(self, timeout: float = 30.0) -> None:
         """Wait until no connection is open.
 
         Raises:

@@ -83,7 +83,7 @@ async def test_files_instead_of_pipes(tmp_path: Path) -> None:
             with pytest.raises(anyio.EndOfStream):
                 await messages.receive()
             await outbox.send(PING)
-            with anyio.fail_after(5):
+            with anyio.fail_after(30):
                 while not (tmp_path / "out").read_bytes():  # noqa: ASYNC110
                     await anyio.sleep(0.01)
     assert (tmp_path / "out").read_bytes() == encode(PING)

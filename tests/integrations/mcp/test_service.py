@@ -238,7 +238,7 @@ async def test_a_service_that_comes_back(offered: ModuleType) -> None:
         async with session_with(McpServer.http(url, protocol="legacy")) as session:
             assert (await call(session, "Double", n=1))[0]
             stop.set()
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 while await _reachable(port):  # noqa: ASYNC110
                     await anyio.sleep(0.01)
             with pytest.raises(McpUnavailable, match="cannot be reached: ConnectError") as caught:
@@ -383,7 +383,7 @@ class Changing:
 
 
 async def _until(check: Callable[[], Awaitable[bool]]) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while not await check():  # noqa: ASYNC110 - it comes about in actors and on the wire
             await anyio.sleep(0.01)
 
@@ -465,7 +465,7 @@ async def test_calls_are_bounded_in_number() -> None:
         async with anyio.create_task_group() as group:
             for number in range(4):
                 group.start_soon(one, number)
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 while len(running) < 2 or not said:  # noqa: ASYNC110
                     await anyio.sleep(0.005)
             assert (len(running), said) == (2, ["Error: too many calls at once; try again later"])
