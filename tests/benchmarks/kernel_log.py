@@ -9,7 +9,8 @@ import msgspec
 import structlog
 from measuring import OURS, Case, Goal, cpu
 
-from tinyllm_actors.kernel.events import EventStream, Transition
+from tinyllm_actors.kernel.event_stream import EventStream
+from tinyllm_actors.kernel.events import Transition
 from tinyllm_actors.kernel.log import attach_log
 from tinyllm_actors.kernel.slots import current_backend
 

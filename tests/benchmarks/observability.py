@@ -190,7 +190,8 @@ def cases(scale: float, url: str, hanging: str, server: str, folder: Path) -> li
 
     def line(clock: Callable[[], float]) -> Callable[[], Awaitable[float]]:
         async def run() -> float:
-            from tinyllm_actors.kernel.events import EventStream, Transition
+            from tinyllm_actors.kernel.event_stream import EventStream
+            from tinyllm_actors.kernel.events import Transition
             from tinyllm_actors.kernel.log import attach_log
             from tinyllm_actors.kernel.slots import current_backend
 

@@ -15,7 +15,7 @@ from tinyllm_actors import ActorSystem, Function
 from tinyllm_actors.errors import RunCancelled
 from tinyllm_actors.function import unwrap
 from tinyllm_actors.kernel import Courier, Transition, TransitionFilter, configure_console_log, configure_json_log
-from tinyllm_actors.kernel.events import EventStream
+from tinyllm_actors.kernel.event_stream import EventStream
 from tinyllm_actors.kernel.log import attach_log
 from tinyllm_actors.kernel.slots import current_backend
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyllm_actors.kernel import Transition, TransitionFilter, configure_json_log, json_log, transition_lines
-from tinyllm_actors.kernel.events import EventStream
+from tinyllm_actors.kernel.event_stream import EventStream
 from tinyllm_actors.kernel.log import attach_log
 from tinyllm_actors.kernel.slots import current_backend
 from tinyllm_actors.kernel.transition_lines import TransitionLines
@@ -131,20 +131,85 @@ def test_what_is_bound_by_the_name_of_a_field_takes_its_place() -> None:
     assert (found["timestamp"], found["target"], found["elapsed"]) == (1.5, "green", 0.25)
 
 
+ROUND = (("red", "wait", "amber"), ("amber", "go", "green"), ("green", "stop", "red"))
+
+
+@pytest.mark.parametrize("values", [{}, {"user": "ann"}, {"actor": "me"}])
+def test_moves_of_one_moment_have_the_lines_that_each_would_have(values: dict[str, Any]) -> None:
+    """Twice the same, with another actor, and with what is bound; only the first was long in its state."""
+    lines = new_lines()
+    with bound(**values):
+        for path in ("shop/a", "shop/a", "shop/b"):
+            wanted = [
+                lines.line(Transition(path, "Lamp", "lamp", *step, 7, 0.25 if number == 0 else 0.0), 1_500_000_000)
+                for number, step in enumerate(ROUND)
+            ]
+            assert lines.lines(path, "Lamp", "lamp", ROUND, 7, 0.25, 1_500_000_000) == "".join(wanted)
+
+
+@pytest.mark.anyio
+async def test_moves_of_one_moment_are_told_to_everybody() -> None:
+    """As transitions, one by one, or all at once to whoever asked for that, until they unsubscribe."""
+    events = EventStream(current_backend())
+    one_by_one: list[Any] = []
+    at_once: list[Any] = []
+    nothing: list[Any] = []
+    events.subscribe(one_by_one.append)
+    events.subscribe(nothing.append, Transition, moves=lambda *told: at_once.append(told))
+    events.publish_moves("shop/a", "Lamp", "lamp", ROUND, 7, 0.25)
+    events.unsubscribe(nothing.append)
+    events.publish_moves("shop/b", "Lamp", "lamp", ROUND[:1])
+    assert [(event.path, event.target, event.message_id, event.elapsed) for event in one_by_one] == [
+        ("shop/a", "amber", 7, 0.25),
+        ("shop/a", "green", 7, 0.0),
+        ("shop/a", "red", 7, 0.0),
+        ("shop/b", "amber", 0, 0.0),
+    ]
+    assert at_once == [("shop/a", "Lamp", "lamp", ROUND, 7, 0.25)]
+    assert not nothing
+
+
+@pytest.mark.anyio
+async def test_lines_of_one_moment_are_counted_one_by_one() -> None:
+    """Where they find no room, and where they cannot be made; those of the lifecycle are for level debug."""
+    gate = threading.Event()
+
+    class Slow(io.BytesIO):
+        def write(self, data: Any, /) -> int:
+            gate.wait(10)
+            return super().write(data)
+
+    file = Slow()
+    log = configure_json_log(file, max_waiting=10)
+    events = EventStream(current_backend())
+    await attach_log(events, transitions=True)
+    events.publish_moves("\udc80", "Lamp", "lamp", ROUND)
+    assert events.log_failures == 1
+    events.publish_moves("shop/a", "Lamp", "lifecycle", ROUND)
+    for _ in range(2000):
+        events.publish_moves("shop/a", "Lamp", "lamp", ROUND)
+    gate.set()
+    assert await anyio.to_thread.run_sync(log.close)
+    written = len(file.getvalue().splitlines())
+    assert written >= 30
+    assert written + log.dropped == 6000
+    structlog.reset_defaults()
+
+
 def test_what_is_kept_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service with more actors, moves and users than that writes the same lines."""
     monkeypatch.setattr(transition_lines, "MAX_KEPT", 3)
     lines = new_lines()
     for number in range(10):
         with bound(user=f"u{number}"):
-            line = lines.line(move(path=f"p{number}", name=f"n{number}"), 0)
+            line = lines.line(move(path=f"p{number}", name=f"n{number}", event=f"e{number}"), 0)
         found = json.loads(line)
         assert (found["actor"], found["event"], found["user"]) == (
             f"p{number}",
             f"[n{number}] transition to: green",
             f"u{number}",
         )
-        kept = (lines._paths, lines._moves, lines._bounds)  # pyright: ignore[reportPrivateUsage]
+        kept = (lines._paths, lines._heads, lines._bounds, lines._single)  # pyright: ignore[reportPrivateUsage]
         assert max(map(len, kept)) <= 3
 
 

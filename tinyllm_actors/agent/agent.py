@@ -17,7 +17,7 @@ from tinyllm_actors.agent.states import AGENT, AgentStates, AgentStep
 from tinyllm_actors.conversation.run_journal import Recall
 from tinyllm_actors.errors import ConfigurationError
 from tinyllm_actors.function import Call, Function, unwrap
-from tinyllm_actors.kernel import ActorRef, Backoff, ChildSpec, Supervisor, Transition
+from tinyllm_actors.kernel import ActorRef, Backoff, ChildSpec, Supervisor
 from tinyllm_actors.llm import LLM, StructuredOutput, SystemMessage
 from tinyllm_actors.memory import BufferMemory
 from tinyllm_actors.tool import Tool, Toolkit, ToolSource
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Agent"]
 
+_MOVES = {edge: AGENT.walk(edge[0], edge[1:]) for edge in AGENT.edges}
 DEFAULT_SYSTEM_ROLE = "You are a helpful assistant."
 
 
@@ -300,16 +301,12 @@ class Agent(Function):
         source = self._activity
         if step is AgentStep.END and source is AgentStates.READY:
             return  # the run ended before it did anything
-        self._activity = target = AGENT.step(self.name, source, step)
-        cell = self.kernel_cell
-        stream = cell.system.events_stream
-        if stream.transitions:
-            now = cell.system.now()
-            elapsed = now - self._activity_since if self._activity_since else 0.0
-            self._activity_since = now
-            stream.publish(
-                Transition(cell.path, self.name, AGENT.name, source, step, target, self.context.message_id, elapsed)
-            )
+        self._activity = AGENT.step(self.name, source, step)
+        system = self.kernel_cell.system
+        if system.events_stream.transitions:
+            now = system.now()
+            since, self._activity_since = self._activity_since, now
+            self._publish_of(AGENT.name, _MOVES[source, step], now - since if since else 0.0)
 
 
 def _sort(tools: Any, max_concurrency: int) -> tuple[Toolkit, dict[str, Handoff]]:

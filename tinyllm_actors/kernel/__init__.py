@@ -99,13 +99,13 @@ from tinyllm_actors.kernel.courier import Courier
 from tinyllm_actors.kernel.dead_letters import DeadLetters
 from tinyllm_actors.kernel.debug import Handled, trace
 from tinyllm_actors.kernel.deferred import ReplyTo
+from tinyllm_actors.kernel.event_stream import Subscription
 from tinyllm_actors.kernel.events import (
     ActorTerminated,
     ChildFailed,
     ChildRestarted,
     DeadLetter,
     Escalated,
-    Subscription,
     Transition,
     Unanswered,
 )

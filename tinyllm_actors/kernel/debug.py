@@ -13,7 +13,7 @@ from tinyllm_actors.errors import ActorFailed, ActorStopped
 from tinyllm_actors.kernel import behaviour, life
 from tinyllm_actors.kernel.cell import CALLS
 from tinyllm_actors.kernel.envelope import Ask
-from tinyllm_actors.kernel.events import EventStream, Subscription
+from tinyllm_actors.kernel.event_stream import EventStream, Subscription
 from tinyllm_actors.kernel.lifecycle import Lifecycle
 from tinyllm_actors.kernel.redaction import masked
 

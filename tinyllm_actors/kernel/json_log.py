@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, MutableMapping, Sequence
     from typing import BinaryIO
 
+    from tinyllm_actors.kernel.event_stream import Moves, MovesCallback
     from tinyllm_actors.kernel.events import Transition
 
 __all__ = ["JsonLog", "configure_json_log"]
 
 MAX_WAITING: Final = 100_000
-"""Lines that may wait for the disk."""
+"""Lines that may wait for the disk. Those of transitions that were made at one moment count as one."""
 
 LINGER: Final = 0.02
 """Seconds for which a line waits for others. A warning does not; nor does the end of the process."""
@@ -49,6 +50,7 @@ class JsonLog:
         self._encode = msgspec.json.Encoder().encode
         self._file = file
         self._owned = owned
+        self._dropped_with_others = 0  # the courier counts the lines of one moment as one
         self._courier: Courier[str] = Courier(
             self._write, name="json log", max_waiting=max_waiting, linger=LINGER, after=self._end
         )
@@ -67,7 +69,7 @@ class JsonLog:
     @property
     def dropped(self) -> int:
         """Lines that found no room, because the file takes them too slowly."""
-        return self._courier.dropped
+        return self._courier.dropped + self._dropped_with_others
 
     def event(self, sink: Any, method: str, event: MutableMapping[str, Any]) -> str:
         """Make a line of an event; structlog's last processor."""
@@ -93,6 +95,20 @@ class JsonLog:
             if (details or event[2] != "lifecycle") and (wanted is None or wanted(event[0], event[1], event[5])):
                 try:
                     put(line(event, now()))
+                except Exception:
+                    failed()
+
+        return take
+
+    def on_moves(self, details: bool, failed: Callable[[], None]) -> MovesCallback:
+        """Return what takes transitions that were made at one moment, as one thing; see `on_transition`."""
+        put, lines, now = self._courier.put, self._lines.lines, time.time_ns
+
+        def take(path: str, name: str, machine: str, moves: Moves, message_id: int, elapsed: float) -> None:
+            if details or machine != "lifecycle":
+                try:
+                    if not put(lines(path, name, machine, moves, message_id, elapsed, now())):
+                        self._dropped_with_others += len(moves) - 1
                 except Exception:
                     failed()
 
@@ -148,7 +164,8 @@ def configure_json_log(
         level: the lowest level to write.
         states: of transitions, only those into these states; left out, those in the environment's `LOG_STATES`, or all.
         per_second: transitions of one actor in one second that are logged; of more, the number.
-        max_waiting: lines that may wait for the disk; beyond, they are dropped and counted.
+        max_waiting: lines that may wait for the disk, those of one actor at one moment counting as one; beyond, they
+            are dropped and counted.
 
     Raises:
         OSError: the file cannot be opened.

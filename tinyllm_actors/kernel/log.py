@@ -26,7 +26,7 @@ from tinyllm_actors.kernel.transition_filter import TransitionFilter, configured
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tinyllm_actors.kernel.events import EventStream
+    from tinyllm_actors.kernel.event_stream import EventStream, MovesCallback
 
 __all__ = ["attach_log"]
 
@@ -67,8 +67,11 @@ async def attach_log(events: EventStream, *, transitions: bool | TransitionFilte
 
 def _transition_line(
     sink: Any, chosen: TransitionFilter | None, failed: Callable[[], None]
-) -> Callable[[Transition], None]:
-    """Return what logs a transition, and calls `failed` where it cannot: without another function around it."""
+) -> tuple[Callable[[Transition], None], MovesCallback | None]:
+    """Return what logs a transition, and calls `failed` where it cannot: without another function around it.
+
+    The second is what logs several that were made at one moment, where that takes less.
+    """
     import structlog
 
     details = _heard(sink, logging.DEBUG)
@@ -82,7 +85,7 @@ def _transition_line(
     wanted = None if chosen is None else chosen.gate(tell)
     log = getattr(structlog.get_config()["processors"][-1], "__self__", None)
     if isinstance(log, JsonLog):
-        return log.on_transition(details, wanted, failed)
+        return log.on_transition(details, wanted, failed), None if wanted else log.on_moves(details, failed)
 
     loggers = {"lifecycle": KERNEL_LOGGER}
 
@@ -112,7 +115,7 @@ def _transition_line(
         except Exception:
             failed()
 
-    return on_transition
+    return on_transition, None
 
 
 def _failed_call_line(sink: Any) -> Callable[[CallFailed], None]:
@@ -176,21 +179,21 @@ def _subscribe(events: EventStream, sink: Any, transitions: bool | TransitionFil
     def failed() -> None:
         events.log_failures += 1
 
-    lines: list[tuple[int, Any, type]] = [
-        (logging.WARNING, _guarded(on_failure, failed), ChildFailed),
-        (logging.INFO, _guarded(on_restart, failed), ChildRestarted),
-        (logging.ERROR, _guarded(on_escalation, failed), Escalated),
-        (logging.ERROR, _guarded(on_abandoned, failed), Unanswered),
-        (logging.WARNING, _guarded(on_dead_letter, failed), DeadLetter),
+    lines: list[tuple[int, Any, MovesCallback | None, type]] = [
+        (logging.WARNING, _guarded(on_failure, failed), None, ChildFailed),
+        (logging.INFO, _guarded(on_restart, failed), None, ChildRestarted),
+        (logging.ERROR, _guarded(on_escalation, failed), None, Escalated),
+        (logging.ERROR, _guarded(on_abandoned, failed), None, Unanswered),
+        (logging.WARNING, _guarded(on_dead_letter, failed), None, DeadLetter),
     ]
     if calls:
-        lines.append((logging.WARNING, _guarded(_failed_call_line(sink), failed), CallFailed))
+        lines.append((logging.WARNING, _guarded(_failed_call_line(sink), failed), None, CallFailed))
     if transitions:
         chosen = transitions if isinstance(transitions, TransitionFilter) else None
-        lines.append((logging.INFO, _transition_line(sink, chosen, failed), Transition))
-    for level, callback, kind in lines:
+        lines.append((logging.INFO, *_transition_line(sink, chosen, failed), Transition))
+    for level, callback, moves, kind in lines:
         if _heard(sink, level):  # an event that nobody wants need not be made
-            events.subscribe(callback, kind)
+            events.subscribe(callback, kind, moves=moves)
 
 
 def _guarded(callback: Callable[[Any], None], failed: Callable[[], None]) -> Callable[[Any], None]:

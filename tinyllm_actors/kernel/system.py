@@ -15,7 +15,7 @@ from tinyllm_actors.kernel.break_off import break_off
 from tinyllm_actors.kernel.cell import Cell
 from tinyllm_actors.kernel.dead_letters import DeadLetters
 from tinyllm_actors.kernel.envelope import CURRENT, Envelope
-from tinyllm_actors.kernel.events import EventStream, Subscription
+from tinyllm_actors.kernel.event_stream import EventStream, Subscription
 from tinyllm_actors.kernel.extension import extension
 from tinyllm_actors.kernel.groups import Group, Groups
 from tinyllm_actors.kernel.house import House

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import ContextVar
 
+    from tinyllm_actors.kernel.event_stream import Moves
     from tinyllm_actors.kernel.events import Transition
 
 __all__ = ["TransitionLines"]
@@ -48,30 +49,48 @@ class TransitionLines:
         encode: makes JSON of plain data.
     """
 
-    __slots__ = ("_bounds", "_encode", "_moves", "_names", "_now", "_paths")
+    __slots__ = ("_bounds", "_encode", "_heads", "_names", "_now", "_paths", "_single")
 
     def __init__(self, encode: Callable[[Any], bytes]) -> None:
         self._encode = encode
-        # By strings and by the identity of states: those may be enum members, whose hash takes a call. An entry keeps
-        # them alive, so that no other object can come to have their identity.
-        self._moves: dict[tuple[str, str, int, int, int], tuple[str, str, object]] = {}
+        # By the identity of moves and states: states may be enum members, whose hash takes a call. An entry keeps them
+        # alive, so that no other object can come to have their identity.
+        self._heads: dict[tuple[str, str, int], tuple[str, str, list[tuple[str, str]], Moves]] = {}
+        self._single: dict[tuple[int, int, int], Moves] = {}
         self._paths: dict[str, str] = {}
         self._bounds: dict[tuple[tuple[str, Any], ...], str] = {}
         self._now = (0, "0")  # a whole second, in nanoseconds, and how it is written in seconds
         self._names: dict[ContextVar[Any], str] = {}  # what is bound to a variable; "" for those of others
 
     def line(self, event: Transition, nanoseconds: int) -> str:
-        """Return the line, with its end and with what is bound in the current context.
+        """Return the line of one transition; see `lines`."""
+        path, name, machine, source, trigger, target, message_id, elapsed = event
+        edge = (id(source), id(trigger), id(target))
+        moves = self._single.get(edge)
+        if moves is None:
+            if len(self._single) >= MAX_KEPT:
+                self._single.clear()
+            moves = self._single[edge] = ((source, trigger, target),)
+        return self.lines(path, name, machine, moves, message_id, elapsed, nanoseconds)
+
+    def lines(
+        self, path: str, name: str, machine: str, moves: Moves, message_id: int, elapsed: float, nanoseconds: int
+    ) -> str:
+        """Return lines, with their ends and with what is bound in the current context.
 
         Args:
-            event: what to tell.
-            nanoseconds: since the epoch; the line has whole microseconds, in seconds. Python writes all digits of a
+            path: whose machine.
+            name: how the actor is called.
+            machine: which.
+            moves: made at one moment, as `EventStream.publish_moves` has them.
+            message_id: the message in processing.
+            elapsed: seconds before the first.
+            nanoseconds: since the epoch; a line has whole microseconds, in seconds. Python writes all digits of a
                 `float`, most of which mean nothing, in twice the time of the rest.
         """
-        path, name, machine, source, trigger, target, message_id, elapsed = event
-        move = self._moves.get((name, machine, id(source), id(trigger), id(target)))
-        if move is None:
-            move = self._new_move(event)
+        heads = self._heads.get((name, machine, id(moves)))
+        if heads is None:
+            heads = self._new_heads(name, machine, moves)
         actor = self._paths.get(path)
         if actor is None:
             actor = self._new_path(path)
@@ -92,23 +111,30 @@ class TransitionLines:
                 bound[key] = value
         if bound is not None:
             if not _OWN.isdisjoint(bound):
-                return self._unusual(event, nanoseconds, bound)
+                return self._unusual(path, name, machine, moves, message_id, elapsed, nanoseconds, bound)
             more = self._bound(bound)
         # Whole numbers are written in a third of the time of others.
-        micros = f"{(nanoseconds - second) // 1000:06d}"
+        stamp = f'{seconds}.{(nanoseconds - second) // 1000:06d},"actor":{actor}'
         taken = f"0.{int(elapsed * 1e6 + 0.5):06d}" if 0.0 <= elapsed < 0.9999 else f"{elapsed:.6f}"
-        head, moved, _ = move
-        return f'{head}{seconds}.{micros},"actor":{actor}{moved}{message_id},"elapsed":{taken}{more}}}\n'
+        head, moved, others, _ = heads
+        text = f'{head}{stamp}{moved}{message_id},"elapsed":{taken}{more}}}\n'
+        if others:
+            end = f'{message_id},"elapsed":0.000000{more}}}\n'
+            for head, moved in others:
+                text += f"{head}{stamp}{moved}{end}"
+        return text
 
-    def _new_move(self, event: Transition) -> tuple[str, str, object]:
-        _, name, machine, source, trigger, target, _, _ = event
-        head = self._fields(_head(event))
-        moved = {"machine": machine, "source": source, "trigger": trigger, "target": target}
-        found = (f'{{{head},"timestamp":', f',{self._fields(moved)},"message_id":', (source, trigger, target))
-        if len(self._moves) >= MAX_KEPT:
-            self._moves.clear()
-        self._moves[name, machine, id(source), id(trigger), id(target)] = found
-        return found
+    def _new_heads(self, name: str, machine: str, moves: Moves) -> tuple[str, str, list[tuple[str, str]], Moves]:
+        """Return what comes before the time and after the path, of the first move and of the others."""
+        found: list[tuple[str, str]] = []
+        for source, trigger, target in moves:
+            head = self._fields(_head(name, machine, target))
+            moved = {"machine": machine, "source": source, "trigger": trigger, "target": target}
+            found.append((f'{{{head},"timestamp":', f',{self._fields(moved)},"message_id":'))
+        if len(self._heads) >= MAX_KEPT:
+            self._heads.clear()
+        self._heads[name, machine, id(moves)] = heads = (*found[0], found[1:], moves)
+        return heads
 
     def _new_path(self, path: str) -> str:
         if len(self._paths) >= MAX_KEPT:
@@ -128,31 +154,44 @@ class TransitionLines:
                 self._bounds[key] = found
         return found
 
-    def _unusual(self, event: Transition, nanoseconds: int, bound: dict[str, Any]) -> str:
-        """Return the line where something is bound by the name of a field, which it takes the place of."""
-        path, _, machine, source, trigger, target, message_id, elapsed = event
-        line = {
-            **_head(event),
-            "timestamp": nanoseconds // 1000 / 1e6,
-            "actor": path,
-            "machine": machine,
-            "source": source,
-            "trigger": trigger,
-            "target": target,
-            "message_id": message_id,
-            "elapsed": round(elapsed, 6),
-            **to_plain(bound),
-        }
-        return f"{{{self._fields(line)}}}\n"
+    def _unusual(
+        self,
+        path: str,
+        name: str,
+        machine: str,
+        moves: Moves,
+        message_id: int,
+        elapsed: float,
+        nanoseconds: int,
+        bound: dict[str, Any],
+    ) -> str:
+        """Return the lines where something is bound by the name of a field, which it takes the place of."""
+        text = ""
+        for source, trigger, target in moves:
+            line = {
+                **_head(name, machine, target),
+                "timestamp": nanoseconds // 1000 / 1e6,
+                "actor": path,
+                "machine": machine,
+                "source": source,
+                "trigger": trigger,
+                "target": target,
+                "message_id": message_id,
+                "elapsed": round(elapsed, 6),
+                **to_plain(bound),
+            }
+            text += f"{{{self._fields(line)}}}\n"
+            elapsed = 0.0
+        return text
 
     def _fields(self, fields: dict[str, Any]) -> str:
         return self._encode(fields)[1:-1].decode()
 
 
-def _head(event: Transition) -> dict[str, Any]:
-    lifecycle = event.machine == "lifecycle"
+def _head(name: str, machine: str, target: str) -> dict[str, Any]:
+    lifecycle = machine == "lifecycle"
     return {
-        "event": f"[{event.name}] transition to: {event.target}",
+        "event": f"[{name}] transition to: {target}",
         "level": "debug" if lifecycle else "info",
-        "logger": "tinyllm_actors.kernel" if lifecycle else f"tinyllm_actors.{event.machine}",
+        "logger": "tinyllm_actors.kernel" if lifecycle else f"tinyllm_actors.{machine}",
     }
