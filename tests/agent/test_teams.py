@@ -239,12 +239,20 @@ async def test_only_one_agent_goes_on() -> None:
     ]
 
 
+def test_an_agents_own_name_is_a_name() -> None:
+    """`Agent.spec(name=…)` is enough to be handed over to, and to be asked; one in the tree goes first."""
+    billing = Agent.spec(name="Billing desk", model=ScriptedModel([]))
+    assert handoff(billing, description="?").name == "transfer_to_Billing_desk"
+    assert as_tool(billing, description="?").name == "ask_Billing_desk"
+    assert as_tool(billing.named("billing"), description="?").name == "ask_billing"
+
+
 def test_names_are_needed_and_unique() -> None:
     """A member without a name, and two things that the model would call the same, are refused."""
     nameless = Agent.spec(model=ScriptedModel([]))
-    with pytest.raises(ConfigurationError, match=r"\.named\("):
+    with pytest.raises(ConfigurationError, match="needs a name: give"):
         as_tool(nameless, description="?")
-    with pytest.raises(ConfigurationError, match=r"\.named\("):
+    with pytest.raises(ConfigurationError, match="needs a name: give"):
         handoff(nameless, description="?")
     go = handoff(nameless, description="?", name="look")
     with pytest.raises(ConfigurationError, match="'look'"):

@@ -200,10 +200,11 @@ async def test_a_turn_that_another_process_took_over_is_not_taken_back(kept: Con
             old.open.set()
             await until(lambda: "k" not in ours.table.entries)
             new.open.set()
-        assert answer_of(results[0]) == "re: call again"
-        assert (old.calls, new.calls) == (1, 1)
-        [summary] = await theirs.list()
-        assert summary.epoch == taken.epoch, "nobody claimed it since"
+            await until(lambda: results)
+            assert answer_of(results[0]) == "re: call again"
+            assert (old.calls, new.calls) == (1, 1)
+            [summary] = await theirs.list()
+            assert summary.epoch == taken.epoch, "nobody claimed it since"
 
 
 @BACKENDS
@@ -212,7 +213,7 @@ def test_a_turn_is_taken_back_where_nobody_goes_on_with_it(end: str, backend: st
     """When the other process gives the conversation back, or is silent for two minutes; one that is deleted is told."""
 
     async def main() -> None:
-        old, store, results = Gate(), MemoryStore(), list[Any]()
+        old, store, results, began = Gate(), MemoryStore(), list[Any](), 0.0
         async with ActorSystem("a") as here:
             ours = await here.conversations(Agent.spec(model=Parrot(), tools=[old.again]), store=store)
 

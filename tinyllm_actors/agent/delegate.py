@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tinyllm_actors.agent.handoff import tool_name
+from tinyllm_actors.agent.handoff import name_of, tool_name
 from tinyllm_actors.agent.member import ask_member, open_member
 from tinyllm_actors.errors import ConfigurationError, ToolError
 from tinyllm_actors.function.answer import text_of_output
@@ -54,16 +54,17 @@ def as_tool(
         target: the agent. Of a spec, a new one is made for each call: it remembers nothing, and calls run side by
             side. A reference leads to one that remembers, and answers one call after another.
         description: what it is for, for the model to read.
-        name: of the tool; left out, `ask_` and the target's name.
+        name: of the tool; left out, `ask_` and the target's name, in the tree or else in the log.
         **options: of tools. There is no time-out unless you give one: what bounds the run bounds the call.
 
     Raises:
         ConfigurationError: the target has no name, and none was given.
     """
     if name is None:
-        if not target.name:
-            raise ConfigurationError("an agent as a tool needs a name: name its spec with .named(…), or pass name=…")
-        name = tool_name("ask_", target.name)
+        label = name_of(target)
+        if label is None:
+            raise ConfigurationError("an agent as a tool needs a name: give it one with name=…, or pass name=… here")
+        name = tool_name("ask_", label)
     label = name
 
     async def ask(content: str, context: ToolContext) -> str:

@@ -10,12 +10,13 @@ import msgspec
 
 from tinyllm_actors.conversation.history_repair import repair
 from tinyllm_actors.errors import ConfigurationError
+from tinyllm_actors.kernel import ActorRef
 from tinyllm_actors.llm import AssistantMessage, ToolMessage, ToolSchema, UserMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tinyllm_actors.kernel import ActorRef, ChildSpec
+    from tinyllm_actors.kernel import ChildSpec
     from tinyllm_actors.llm import Message
 
 __all__ = ["Handoff", "HistoryPolicy", "handoff", "tool_name"]
@@ -106,7 +107,7 @@ def handoff(
     >>> from tinyllm_actors import Agent, answer_text, run
     >>> from tinyllm_actors.agent import handoff
     >>> from tinyllm_actors.testing import ScriptedModel, text, tool_call
-    >>> billing = Agent.spec(name="billing", model=ScriptedModel([text("You owe nothing.")])).named("billing")
+    >>> billing = Agent.spec(name="billing", model=ScriptedModel([text("You owe nothing.")]))
     >>> front = Agent.spec(
     ...     model=ScriptedModel([tool_call("transfer_to_billing")]),
     ...     tools=[handoff(billing, description="For questions about money.")],
@@ -120,17 +121,23 @@ def handoff(
     Args:
         target: the agent that goes on: a reference, or a spec of which a new one is made for each hand-off.
         description: when to hand over, for the model to read.
-        name: of the call; left out, `transfer_to_` and the target's name.
+        name: of the call; left out, `transfer_to_` and the target's name, in the tree or else in the log.
         history: what the target is shown: `"all"`, `"run"` (this run only), `"none"`, or a function of the messages.
 
     Raises:
         ConfigurationError: the target has no name, and none was given.
     """
     if name is None:
-        if not target.name:
-            raise ConfigurationError("a hand-off needs a name: name the agent's spec with .named(…), or pass name=…")
-        name = tool_name("transfer_to_", target.name)
+        label = name_of(target)
+        if label is None:
+            raise ConfigurationError("a hand-off needs a name: give the agent one with name=…, or pass name=… here")
+        name = tool_name("transfer_to_", label)
     return Handoff(name, description, target, history)
+
+
+def name_of(target: ActorRef | ChildSpec) -> str | None:
+    """Return what an agent is called: in the tree, or else what its spec calls it in the log."""
+    return target.name or (None if isinstance(target, ActorRef) else target.kwargs.get("name"))
 
 
 def tool_name(prefix: str, label: str) -> str:

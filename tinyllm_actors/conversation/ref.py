@@ -130,7 +130,7 @@ class Conversation:
         Args:
             content: what the user says.
             turn_id: the name of the turn. Sent again, before, during or after, it is the same turn: nothing is done
-                or paid for twice. Left out, a new one.
+                or paid for twice. A turn that failed has failed: `regenerate()` tries again. Left out, a new one.
             name: who of several users.
         """
         try:
@@ -185,7 +185,7 @@ class Conversation:
         return await self._result(wishes.Edit(_turn(turn_id), entry_id, content))
 
     async def regenerate(self, *, turn_id: str | None = None) -> Result:
-        """Have the newest message answered again."""
+        """Have the newest message answered again; also where its turn has failed."""
         return await self._result(wishes.Edit(_turn(turn_id), None, None))
 
     async def _result(self, wish: object) -> Result:
@@ -255,6 +255,8 @@ class Conversation:
 
     async def history(self) -> Sequence[Message]:
         """Return the messages of the branch at the head, as a model is shown them.
+
+        `msgspec.to_builtins(await chat.history())` makes dictionaries of them, in the form that a model gets.
 
         They are what this process knows: where another one has taken the conversation over, that is noticed with the
         next thing that is written.

@@ -264,7 +264,8 @@ class ActorSystem:
         """Start a set of durable conversations: `chats = await system.conversations(Agent.spec(…), store="sqlite:///…")`.
 
         `chats[key]` is a conversation, whether it is new, in memory or asleep. The options are those of
-        `tinyllm_actors.conversation.open_conversations`, which does it and says more.
+        `tinyllm_actors.conversation.open_conversations`, which does it and says more; type checkers and editors know
+        what that returns, a `tinyllm_actors.conversation.Conversations`.
         """
         return await extension("conversations")(self, agent, **options)
 

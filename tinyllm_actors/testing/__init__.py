@@ -1,4 +1,9 @@
-"""The public test kit: scripted models, probes, virtual time, faults by script, and golden transition logs."""
+"""The public test kit: scripted models, probes, virtual time, faults by script, and golden transition logs.
+
+`ScriptedModel` stands in for a model inside the process. A provider over real HTTP, which answers, refuses, dawdles or
+breaks off as a script says, is `tinyllm_actors.testing.fault_server.FaultServer` with what it may do in
+`tinyllm_actors.testing.behaviours`; it needs the package `h11`.
+"""
 
 from tinyllm_actors.testing.clock import VirtualClock
 from tinyllm_actors.testing.embeddings import HashEmbeddings
