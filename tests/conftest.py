@@ -15,12 +15,14 @@ import threading
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+
+from tinyllm_actors.testing.clock import VirtualClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -36,23 +38,26 @@ GRACE = 2.0
 """How long threads, tasks and processes that are on their way out may take, in seconds."""
 
 
-def _backend(name: str, module: str, options: dict[str, Any]) -> Any:
-    missing = importlib.util.find_spec(module) is None
-    marks = [pytest.mark.skip(reason=f"{module} is not installed")] if missing else []
-    return pytest.param((name, options), id=module, marks=marks)
+LOOPS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "asyncio": ("asyncio", {}),
+    "uvloop": ("asyncio", {"use_uvloop": True}),
+    "trio": ("trio", {}),
+}
+"""The event loops that everything runs on: the backend of anyio and its options."""
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        _backend("asyncio", "asyncio", {}),
-        _backend("asyncio", "uvloop", {"use_uvloop": True}),
-        _backend("trio", "trio", {}),
-    ],
-)
+@pytest.fixture(params=list(LOOPS))
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Run each async test on asyncio, on asyncio with uvloop, and on trio."""
-    return request.param
+    """Run each async test on asyncio, on asyncio with uvloop, and on trio, in an event loop of its own.
+
+    One marked `virtual_time` gets a clock that jumps when nothing is left to do. A test that leaves something after a
+    moment and then says how far it came wants it: the moment of a real clock may be over before anything began.
+    """
+    if importlib.util.find_spec(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    if request.node.get_closest_marker("virtual_time") and not request.node.get_closest_marker("real_time"):
+        return VirtualClock(request.param).anyio_backend
+    return LOOPS[request.param]
 
 
 # --- examples -------------------------------------------------------------------------------------

@@ -139,6 +139,7 @@ async def test_failures_that_pass_are_tried_again() -> None:
         assert (await agent(content="Hello?"))["error"]["type"] == "Overloaded"
 
 
+@pytest.mark.virtual_time
 async def test_a_silent_model_is_given_up() -> None:
     """The idle time-out is an error that says so, plainly and streamed."""
     model = ScriptedModel([hang(), hang(), text("Here.")])

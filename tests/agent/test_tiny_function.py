@@ -189,6 +189,7 @@ async def test_it_is_a_part_of_compositions() -> None:
     assert guess.name == "guess"
 
 
+@pytest.mark.virtual_time
 async def test_cancelling_reaches_the_model() -> None:
     """A call that hangs ends with its caller."""
     finder = city_finder(ScriptedModel([hang()]))

@@ -17,7 +17,6 @@ from tinyllm_actors.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from tinyllm_actors.testing import VirtualClock
 
 pytestmark = pytest.mark.anyio
 
@@ -320,24 +319,19 @@ async def test_limits_without_a_meaning_are_refused(limits: dict[str, Any]) -> N
         Journal(MemoryStore(), **limits)
 
 
-class TestDelay:
-    @pytest.fixture(params=["asyncio", "uvloop", "trio"])
-    def anyio_backend(self, request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-        """Run on a clock that jumps."""
-        return VirtualClock(request.param).anyio_backend
+@pytest.mark.virtual_time
+async def test_a_delay_waits_for_company() -> None:
+    """With a delay the first append waits that long, and those that come meanwhile share its transaction."""
+    async with MemoryStore() as store, open_journal(store, delay=0.5) as journal:
+        grants = await store.claim(["a", "b"], "me")
 
-    async def test_a_delay_waits_for_company(self) -> None:
-        """With a delay the first append waits that long, and those that come meanwhile share its transaction."""
-        async with MemoryStore() as store, open_journal(store, delay=0.5) as journal:
-            grants = await store.claim(["a", "b"], "me")
+        async def late() -> None:
+            await anyio.sleep(0.3)
+            await journal.append(grants[1], [turn(1)])
 
-            async def late() -> None:
-                await anyio.sleep(0.3)
-                await journal.append(grants[1], [turn(1)])
-
-            start = anyio.current_time()
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(late)
-                await journal.append(grants[0], [turn(1)])
-            assert anyio.current_time() - start == pytest.approx(0.5)
-            assert journal.commits == 1
+        start = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(late)
+            await journal.append(grants[0], [turn(1)])
+        assert anyio.current_time() - start == pytest.approx(0.5)
+        assert journal.commits == 1

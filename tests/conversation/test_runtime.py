@@ -610,6 +610,7 @@ async def test_an_operator_sees_a_conversation() -> None:
         assert repr(chat) == "<Conversation 'k'>"
 
 
+@pytest.mark.virtual_time
 async def test_a_call_has_a_time_out_and_the_turn_has_not() -> None:
     """The caller is told that it is late; the turn goes on and its answer is there later."""
     gate = Gate()

@@ -240,6 +240,7 @@ async def test_a_callback_that_raises_ends_the_run() -> None:
             await evaluate(system, Double, CASES, [ExactMatch], on_record=stop)
 
 
+@pytest.mark.virtual_time
 async def test_a_call_that_takes_too_long_fails() -> None:
     """A target that never answers is a failed call after the time-out, and the run goes on."""
 

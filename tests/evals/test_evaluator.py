@@ -156,6 +156,7 @@ async def test_an_online_evaluator_that_is_behind_drops_and_says_so() -> None:
     assert "max_pending" in (dropped[0].error or "")
 
 
+@pytest.mark.virtual_time
 async def test_an_online_evaluator_outlives_the_deadline_of_the_call() -> None:
     """A call with a deadline that has passed since is still scored."""
     release = anyio.Event()

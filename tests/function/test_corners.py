@@ -76,6 +76,7 @@ async def test_a_composite_without_a_flow_says_so() -> None:
     assert result["message"] == "Unfinished does not define flow()"
 
 
+@pytest.mark.virtual_time
 async def test_a_time_out_of_the_reference_holds_for_its_streams() -> None:
     """`within` bounds the whole stream, unless the stream has a time-out of its own."""
 
@@ -254,6 +255,7 @@ async def test_of_two_that_come_in_together_one_wins() -> None:
         assert await ref() == {"status": "success", "output": 1}
 
 
+@pytest.mark.virtual_time
 async def test_an_item_that_comes_when_the_race_is_lost_is_held_back() -> None:
     """Its producer waits for its cancellation, and its answer does not count."""
     read: list[Any] = []

@@ -315,6 +315,7 @@ async def test_a_call_to_a_stopped_function_is_an_error_dictionary() -> None:
             unwrap(result)
 
 
+@pytest.mark.virtual_time
 async def test_a_time_out_is_an_error_dictionary() -> None:
     """within() bounds the call."""
 

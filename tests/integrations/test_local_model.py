@@ -48,6 +48,13 @@ LONG = ChatRequest(
 )
 
 
+@pytest.fixture(scope="module", params=["asyncio", "uvloop", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """One loop for all tests of a kind, so that one model serves them all."""
+    pytest.importorskip(request.param)
+    return ("asyncio", {"use_uvloop": True}) if request.param == "uvloop" else (request.param, {})
+
+
 @pytest.fixture(scope="module")
 async def model(anyio_backend: Any) -> AsyncIterator[LocalModel]:
     """One slot, so that a call that kept it would be noticed by the next one."""

@@ -23,22 +23,16 @@ from tinyllm_actors.llm import (
     Usage,
     UserMessage,
 )
-from tinyllm_actors.testing import ScriptedModel, VirtualClock, fail, hang, text, tool_call
+from tinyllm_actors.testing import ScriptedModel, fail, hang, text, tool_call
 
 if TYPE_CHECKING:
     from tinyllm_actors.errors import BudgetExceeded
     from tinyllm_actors.function import FunctionRef
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 
 KNOWN = {"scripted": ModelInfo(price=Price(1.0, 2.0)), "cheap": ModelInfo(price=Price(0.1, 0.2))}
 USED = Usage(100, 50, 150)
-
-
-@pytest.fixture(params=["asyncio", "uvloop", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Run each test on each loop, with a virtual clock."""
-    return VirtualClock(request.param).anyio_backend
 
 
 def ask_for(content: str = "hello", **options: Any) -> ChatRequest:

@@ -197,6 +197,7 @@ async def test_the_batches_that_succeeded_are_not_paid_for_twice() -> None:
     assert model.calls[3:] == [["three"]]
 
 
+@pytest.mark.virtual_time
 async def test_a_wait_that_the_deadline_does_not_allow_is_not_begun() -> None:
     """A provider that asks for more patience than the caller has is a failure at once."""
     model = Model(lambda _, __: errors.RateLimited("429", retry_after=1000.0))
@@ -207,6 +208,7 @@ async def test_a_wait_that_the_deadline_does_not_allow_is_not_begun() -> None:
     assert (result["error"]["type"], result["error"]["retry_after"]) == ("RateLimited", 1000.0)
 
 
+@pytest.mark.virtual_time
 async def test_a_silent_model_is_a_time_out() -> None:
     """A request that takes longer than it may is cancelled and said to be late."""
     model = Model(lambda _, __: "hang")
@@ -260,6 +262,7 @@ async def test_a_name_finds_its_adapter() -> None:
             await system.spawn(Embedder, "local", model_options={"max_batch": 0})
 
 
+@pytest.mark.virtual_time
 async def test_callers_of_one_model_share_its_limits() -> None:
     """Two Embedders of one model are held to its limits together, and a call too many is told so."""
     model = Model()

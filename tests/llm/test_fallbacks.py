@@ -36,21 +36,15 @@ from tinyllm_actors.llm import (
     Usage,
     UserMessage,
 )
-from tinyllm_actors.testing import ScriptedModel, VirtualClock, fail, hang, text
+from tinyllm_actors.testing import ScriptedModel, fail, hang, text
 
 if TYPE_CHECKING:
     from tinyllm_actors.function import FunctionRef
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 
 REQUEST = ChatRequest(messages=[UserMessage("hello")])
 BACKOFF = Backoff(1.0, 8.0, jitter=0.0)
-
-
-@pytest.fixture(params=["asyncio", "uvloop", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Run each test on each loop, with a virtual clock."""
-    return VirtualClock(request.param).anyio_backend
 
 
 async def said(llm: FunctionRef) -> Any:

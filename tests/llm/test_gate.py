@@ -23,21 +23,14 @@ from tinyllm_actors.errors import (
 from tinyllm_actors.kernel import Transition
 from tinyllm_actors.llm import Breaker, Limits
 from tinyllm_actors.llm.gate import Gate, health_of, is_shared
-from tinyllm_actors.testing import VirtualClock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 
 BACKOFF = Backoff(1.0, 8.0, jitter=0.0)
 INF = float("inf")
-
-
-@pytest.fixture(params=["asyncio", "uvloop", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Run each test on each loop, with a virtual clock."""
-    return VirtualClock(request.param).anyio_backend
 
 
 def is_in_order(went: dict[int, float], arrived: Sequence[int]) -> bool:

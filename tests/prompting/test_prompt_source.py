@@ -117,6 +117,7 @@ async def test_answers_of_many_kinds(folder: Path) -> None:
         assert logs[0]["prompt"] == name
 
 
+@pytest.mark.virtual_time
 async def test_a_service_that_hangs_is_left() -> None:
     """After the time-out the fallback is used."""
 

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import anyio
 import pytest
 
 from tinyllm_actors.testing.clock import VirtualClock
 
+pytestmark = pytest.mark.virtual_time
+
 BACKENDS = ("asyncio", "uvloop", "trio")
-
-
-@pytest.fixture(params=BACKENDS)
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Give each test a clock of its own."""
-    return VirtualClock(request.param).anyio_backend
 
 
 async def _sleep_for_a_day() -> float:

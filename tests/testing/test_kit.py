@@ -25,13 +25,9 @@ if TYPE_CHECKING:
 
     from tinyllm_actors.kernel import ActorRef, ChildSpec
 
+pytestmark = pytest.mark.virtual_time
+
 PATIENT = Supervisor(max_restarts=100, backoff=None)
-
-
-@pytest.fixture(params=["asyncio", "uvloop", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Run each test on a clock of its own."""
-    return VirtualClock(request.param).anyio_backend
 
 
 class Echo(Actor):

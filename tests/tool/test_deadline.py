@@ -46,6 +46,7 @@ async def test_deadline_is_the_earlier_one() -> None:
     assert await unbounded.call({}, ToolContext(deadline=soon)) == soon
 
 
+@pytest.mark.virtual_time
 async def test_async_function_that_hangs_is_cancelled() -> None:
     """After its time-out the function is cancelled, and the error says so; cleaning up still happens."""
     cleaned: list[bool] = []
@@ -64,6 +65,7 @@ async def test_async_function_that_hangs_is_cancelled() -> None:
     assert cleaned == [True]
 
 
+@pytest.mark.virtual_time
 async def test_async_generator_that_hangs_is_closed() -> None:
     """A generator that is cut off in the middle runs its `finally` in the same task, and keeps what it reported."""
     seen: list[object] = []
@@ -198,6 +200,7 @@ async def test_cancelled_call_does_not_start() -> None:
     assert ran == []
 
 
+@pytest.mark.virtual_time
 async def test_result_that_came_in_spite_of_the_deadline_counts() -> None:
     """A function that finishes its work although it was cancelled has succeeded."""
 

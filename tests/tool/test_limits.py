@@ -89,6 +89,7 @@ async def test_calls_beyond_the_rate_wait_or_are_told_when(monkeypatch: pytest.M
     assert await seldom.with_options(rate_limit=(2, 3600.0)).call({}) == "done"
 
 
+@pytest.mark.virtual_time
 async def test_a_cancelled_wait_takes_no_place() -> None:
     """Who gives up waiting for its turn leaves the turn to those behind, and is not counted for what they are told."""
 
@@ -116,6 +117,7 @@ async def test_a_cancelled_wait_takes_no_place() -> None:
     assert done == ["done"]
 
 
+@pytest.mark.virtual_time
 async def test_never_more_at_once_than_the_cap() -> None:
     """Copies of a tool share the cap; waiting counts for the time-out, and a failed call gives its place back."""
     running = peak = 0

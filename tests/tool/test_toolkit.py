@@ -62,6 +62,7 @@ async def test_each_call_has_its_outcome_in_call_order() -> None:
     assert [(outcome.call_id, outcome.content) for outcome in found] == [("1", "first"), ("2", "second")]
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize(
     ("request_", "error", "says"),
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -10,32 +9,9 @@ import anyio.lowlevel
 import pytest
 
 from tinyllm_actors import Function, FunctionStream
-from tinyllm_actors.testing.clock import VirtualClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-
-
-_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    "asyncio": ("asyncio", {}),
-    "uvloop": ("asyncio", {"use_uvloop": True}),
-    "trio": ("trio", {}),
-}
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Register the mark."""
-    config.addinivalue_line("markers", "virtual_time: waiting takes no time in this test, and is measured exactly.")
-
-
-@pytest.fixture(params=list(_OPTIONS))
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Run each async test on asyncio, on asyncio with uvloop, and on trio, in an event loop of its own."""
-    if importlib.util.find_spec(request.param) is None:
-        pytest.skip(f"{request.param} is not installed")
-    if request.node.get_closest_marker("virtual_time"):
-        return VirtualClock(request.param).anyio_backend
-    return _OPTIONS[request.param]
 
 
 class Bench:

@@ -95,6 +95,7 @@ async def test_streams_know_their_first_item(recorder: TraceRecorder) -> None:
     assert (called.status, called.output) == ("ok", [0])
 
 
+@pytest.mark.virtual_time
 async def test_failures_and_cancellations_are_told(recorder: TraceRecorder) -> None:
     """A failed call has the error dictionary, a cancelled one says so, and so do the calls around them."""
     async with ActorSystem("service") as system:
