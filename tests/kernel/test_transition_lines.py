@@ -7,6 +7,7 @@ import io
 import json
 import threading
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -120,6 +121,18 @@ def test_what_is_bound_is_in_the_line() -> None:
     assert "user" not in json.loads(lines.line(move(), 0))
 
 
+def test_what_is_bound_is_found_wherever_structlog_keeps_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps them where they are found at once; if another version did not, they would be looked for."""
+    assert new_lines()._variables is structlog.contextvars._CONTEXT_VARS  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.delattr(structlog.contextvars, "_CONTEXT_VARS")
+    lines = new_lines()
+    variable: ContextVar[Any] = ContextVar("structlog_user", default=...)
+    token = variable.set("ann")
+    assert json.loads(lines.line(move(), 0))["user"] == "ann"
+    variable.reset(token)
+    assert "user" not in json.loads(lines.line(move(), 0))
+
+
 def test_what_is_bound_by_the_name_of_a_field_takes_its_place() -> None:
     """As it does in every other line of structlog; the line has each field once."""
     with bound(level="loud", actor="me", user="ann"):
@@ -154,8 +167,12 @@ async def test_moves_of_one_moment_are_told_to_everybody() -> None:
     one_by_one: list[Any] = []
     at_once: list[Any] = []
     nothing: list[Any] = []
+
+    def take(*told: Any) -> None:
+        at_once.append(told)
+
     events.subscribe(one_by_one.append)
-    events.subscribe(nothing.append, Transition, moves=lambda *told: at_once.append(told))
+    events.subscribe(nothing.append, Transition, moves=take)
     events.publish_moves("shop/a", "Lamp", "lamp", ROUND, 7, 0.25)
     events.unsubscribe(nothing.append)
     events.publish_moves("shop/b", "Lamp", "lamp", ROUND[:1])

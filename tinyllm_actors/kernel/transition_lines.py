@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
 from tinyllm_actors.kernel.plain import to_plain
@@ -49,7 +48,7 @@ class TransitionLines:
         encode: makes JSON of plain data.
     """
 
-    __slots__ = ("_bounds", "_encode", "_heads", "_names", "_now", "_paths", "_single")
+    __slots__ = ("_bounds", "_encode", "_heads", "_look_through_context", "_now", "_paths", "_single", "_variables")
 
     def __init__(self, encode: Callable[[Any], bytes]) -> None:
         self._encode = encode
@@ -60,7 +59,12 @@ class TransitionLines:
         self._paths: dict[str, str] = {}
         self._bounds: dict[tuple[tuple[str, Any], ...], str] = {}
         self._now = (0, "0")  # a whole second, in nanoseconds, and how it is written in seconds
-        self._names: dict[ContextVar[Any], str] = {}  # what is bound to a variable; "" for those of others
+        from structlog import contextvars  # whoever writes lines has imported structlog, or is about to
+
+        # All variables that structlog ever bound, where it keeps them. Without them all variables of the context would
+        # have to be looked through for each line, which takes a third of it, though nothing may ever be bound.
+        self._variables: dict[str, ContextVar[Any]] | None = getattr(contextvars, "_CONTEXT_VARS", None)
+        self._look_through_context = contextvars.get_contextvars
 
     def line(self, event: Transition, nanoseconds: int) -> str:
         """Return the line of one transition; see `lines`."""
@@ -100,19 +104,11 @@ class TransitionLines:
             seconds = str(second // SECOND)
             self._now = (second, seconds)  # in one, as other threads may log too
         more = ""
-        bound: dict[str, Any] | None = None
-        names = self._names
-        for variable in copy_context():
-            key = names.get(variable)
-            if key is None:
-                key = names[variable] = variable.name.removeprefix(BOUND) if variable.name.startswith(BOUND) else ""
-            if key and (value := variable.get()) is not ...:
-                bound = {} if bound is None else bound
-                bound[key] = value
-        if bound is not None:
+        bound = self._bound_now() if self._variables != {} else None
+        if bound:
             if not _OWN.isdisjoint(bound):
                 return self._unusual(path, name, machine, moves, message_id, elapsed, nanoseconds, bound)
-            more = self._bound(bound)
+            more = self._bound_fields(bound)
         # Whole numbers are written in a third of the time of others.
         stamp = f'{seconds}.{(nanoseconds - second) // 1000:06d},"actor":{actor}'
         taken = f"0.{int(elapsed * 1e6 + 0.5):06d}" if 0.0 <= elapsed < 0.9999 else f"{elapsed:.6f}"
@@ -142,7 +138,15 @@ class TransitionLines:
         self._paths[path] = found = self._encode(path).decode()
         return found
 
-    def _bound(self, bound: dict[str, Any]) -> str:
+    def _bound_now(self) -> dict[str, Any]:
+        """Return what is bound in the current context, by name."""
+        if self._variables is None:
+            return self._look_through_context()
+        # A copy, as other threads may bind something new meanwhile.
+        values = [(name, variable.get()) for name, variable in [*self._variables.items()]]
+        return {name[len(BOUND) :]: value for name, value in values if value is not ...}
+
+    def _bound_fields(self, bound: dict[str, Any]) -> str:
         key = tuple(bound.items())
         texts = all(type(value) is str for value in bound.values())  # 1, 1.0 and True are equal, and not the same
         found = self._bounds.get(key) if texts else None
