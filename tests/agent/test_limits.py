@@ -118,8 +118,9 @@ async def test_a_turn_has_a_limit_of_tool_calls() -> None:
 )
 def test_a_limit_without_meaning_is_refused(name: str, value: float) -> None:
     """The error names the limit and what was given."""
+    limit: dict[str, Any] = {name: value}
     with pytest.raises(ConfigurationError, match=f"{name} must be .*{value!r}"):
-        Agent.spec(model=ScriptedModel([]), **{name: value}).make()
+        Agent.spec(model=ScriptedModel([]), **limit).make()
 
 
 def scope(agent: str = "a", parent: RunScope | None = None, **limits: Any) -> RunScope:

@@ -160,9 +160,10 @@ async def test_a_prompt_that_is_too_long_keeps_what_the_larger_model_has_room_fo
 )
 async def test_an_option_that_would_have_no_effect_is_refused(options: dict[str, Any]) -> None:
     """What belongs into the manager, or into the model's spec, is said."""
+    given: dict[str, Any] = {"model": ScriptedModel([]), **options}
     async with ActorSystem("test") as system:
         with pytest.raises(StartFailed, match=r"to the prompt_manager|belongs into the spec"):
-            await system.spawn(Agent.spec(**{"model": ScriptedModel([]), **options}))
+            await system.spawn(Agent.spec(**given))
 
 
 # --- pictures ------------------------------------------------------------------------------------

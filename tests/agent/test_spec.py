@@ -50,7 +50,7 @@ async def test_a_function_is_described_once() -> None:
 def test_what_can_be_no_tool_is_refused_at_once() -> None:
     """The error comes where the spec is made, and not when the agent starts."""
     with pytest.raises(ConfigurationError):
-        Agent.spec(model=ScriptedModel([]), tools=[3])
+        Agent.spec(model=ScriptedModel([]), tools=[3])  # pyright: ignore[reportArgumentType] - checkers know it too
 
 
 async def test_an_option_of_the_model_is_sent_to_where_it_belongs() -> None:

@@ -29,6 +29,7 @@ from tinyllm_actors.errors import (
     Fenced,
 )
 from tinyllm_actors.function import FunctionStream
+from tinyllm_actors.kernel import ChildSpec
 from tinyllm_actors.llm import ToolMessage
 from tinyllm_actors.testing import ScriptedModel, text, tool_call
 
@@ -210,7 +211,8 @@ async def test_whoever_comes_while_a_conversation_ends_in_quarantine_is_told() -
             users.append(key)
             return "ada"
 
-        chats = await system.conversations(Mute.spec(), store="memory:", max_failures=0, user_of=user_of)
+        mute = ChildSpec(Mute)  # a conversation gives it the other arguments
+        chats = await system.conversations(mute, store="memory:", max_failures=0, user_of=user_of)
 
         async def look() -> None:
             await until(lambda: "k" in chats.table.entries and chats.table.ref_of("k") is None and users)

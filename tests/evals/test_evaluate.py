@@ -385,7 +385,11 @@ async def test_performance_is_for_runs() -> None:
 async def test_functions_with_a_spec_of_their_own() -> None:
     """A named function evaluator keeps its name in the record."""
     async with ActorSystem("t") as system:
-        spec = FunctionEvaluator.spec(lambda output: 1, name="mine")  # pyright: ignore[reportUnknownLambdaType]
+
+        def one(output: Any) -> int:
+            return 1
+
+        spec = FunctionEvaluator.spec(one, name="mine")
         run = await evaluate(system, Double, CASES[:1], [spec])
     assert run.records[0].evals == {"mine": 1.0}
 

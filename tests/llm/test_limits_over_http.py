@@ -28,7 +28,8 @@ SHORT = Backoff(0.05, 0.2, jitter=0.0)
 def spec(server: FaultServer, **options: Any) -> ChildSpec:
     """Return an LLM that calls the server."""
     model_options = {"api_base": server.base_url, "api_key": "x"}
-    return LLM.spec("openai/anything", model_options=model_options, **{"backoff": SHORT, **options})
+    given: dict[str, Any] = {"backoff": SHORT, **options}
+    return LLM.spec("openai/anything", model_options=model_options, **given)
 
 
 def refusing_first(refusal: Behaviour, count: int, times: list[float]) -> Callable[[RecordedRequest], Behaviour]:

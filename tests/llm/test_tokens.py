@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -249,11 +249,12 @@ async def test_an_llm_sizes_its_answers() -> None:
     model = ScriptedModel([text("a"), text("b"), text("c")])
     request = ChatRequest(messages=[UserMessage("hello")])
     async with ActorSystem("t") as system:
-        for options in (
+        choices: list[dict[str, Any]] = [
             {"max_tokens": MAX, "known_models": known},
             {"max_tokens": RATIO, "expected_io_ratio": 2.0, "known_models": known},
             {"max_tokens": MAX},
-        ):
+        ]
+        for options in choices:
             llm = await system.spawn(LLM.spec(model, **options))
             unwrap(await llm(request=request))
     prompt = estimate_request(request)

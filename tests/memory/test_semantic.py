@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,9 @@ from tinyllm_actors.llm import Embedder, Embeddings, Message, UserMessage
 from tinyllm_actors.memory import SemanticMemory
 from tinyllm_actors.memory.semantic import RECALLED_HEAD
 from tinyllm_actors.testing import HashEmbeddings, ScriptedModel, text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 pytestmark = pytest.mark.anyio
 
@@ -83,7 +86,7 @@ async def test_without_vectors_it_shows_the_newest() -> None:
     answers: list[Any] = [Overloaded("busy"), 7, [[1.0]], [["x"], ["y"], ["z"]], [[1.0], [1.0, 2.0], [1.0]]]
 
     class Moody:
-        async def embed(self, texts: list[str], /) -> Any:
+        async def embed(self, texts: Sequence[str], /) -> Any:
             if answers:
                 answer = answers.pop(0)
                 if isinstance(answer, Exception):
@@ -104,7 +107,7 @@ async def test_another_model_starts_over() -> None:
     sizes = [16, 8, 8]
 
     class Changing:
-        async def embed(self, texts: list[str], /) -> Embeddings:
+        async def embed(self, texts: Sequence[str], /) -> Embeddings:
             return await HashEmbeddings(sizes.pop(0)).embed(texts)
 
     async with ActorSystem("test") as system:

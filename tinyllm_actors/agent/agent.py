@@ -101,22 +101,24 @@ class Agent(Function):
     # A part that keeps failing makes the agent fail, and its own supervisor decides.
     supervision: ClassVar[Supervisor | None] = Supervisor(max_restarts=5, period=30.0)
 
-    @classmethod
-    def spec(cls, *args: Any, **kwargs: Any) -> ChildSpec:
-        """Return how to make this agent. The functions among its tools are looked at now, once for all that it makes.
+    if not TYPE_CHECKING:  # to checkers it takes what the constructor does: see `Actor.spec`
 
-        Raises:
-            ConfigurationError: one of them can be no tool.
-        """
-        tools = kwargs.get("tools")
-        if tools is not None and not isinstance(tools, Toolkit):
-            entries = [
-                entry if isinstance(entry, Toolkit | ToolSource | Handoff) else Tool.of(entry) for entry in tools
-            ]
-            tools = [entry for entry in entries if not isinstance(entry, Handoff)]
-            shared = Toolkit(tools, max_concurrency=kwargs.get("max_tool_concurrency", 8))
-            kwargs["tools"] = shared if len(tools) == len(entries) else entries
-        return super().spec(*args, **kwargs)
+        @classmethod
+        def spec(cls, *args: Any, **kwargs: Any) -> ChildSpec:
+            """Return how to make this agent. Functions among its tools are looked at now, once for all that it makes.
+
+            Raises:
+                ConfigurationError: one of them can be no tool.
+            """
+            tools = kwargs.get("tools")
+            if tools is not None and not isinstance(tools, Toolkit):
+                entries = [
+                    entry if isinstance(entry, Toolkit | ToolSource | Handoff) else Tool.of(entry) for entry in tools
+                ]
+                tools = [entry for entry in entries if not isinstance(entry, Handoff)]
+                shared = Toolkit(tools, max_concurrency=kwargs.get("max_tool_concurrency", 8))
+                kwargs["tools"] = shared if len(tools) == len(entries) else entries
+            return super().spec(*args, **kwargs)
 
     def __init__(
         self,

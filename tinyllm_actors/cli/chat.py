@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
@@ -75,11 +75,12 @@ def chat(
             async with progress(f"loading the model {model_name!r}", log=log):
                 model = await find_model(model_name, SAMPLING)
                 offered = tools if tools is not None else isinstance(model, EchoModel) or not is_local(model_name)
+                role: dict[str, Any] = {} if system_role is None else {"system_role": system_role}
                 spec = Agent.spec(
                     model=model,
                     tools=[get_user_property] if offered else [],
                     memory=BufferMemory.spec(buffer_size=MEMORY),
-                    **({} if system_role is None else {"system_role": system_role}),
+                    **role,
                 )
                 agent: FunctionRef | DurableChat
                 if store is None:

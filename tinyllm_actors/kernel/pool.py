@@ -224,7 +224,7 @@ class Pool(SupervisorNode):
         self._routing = routing
 
     @classmethod
-    def spec(
+    def spec(  # pyright: ignore[reportIncompatibleMethodOverride]
         cls, spec: ChildSpec, size: int, routing: Routing | None = None, *, supervisor: Supervisor | None = None
     ) -> ChildSpec:
         """Return the spec of a pool.
