@@ -108,6 +108,26 @@ async def test_all_that_were_held_are_started_again(monkeypatch: pytest.MonkeyPa
         await until(lambda: len(model.asked) == 5)
 
 
+async def test_only_its_share_is_started_again() -> None:
+    """With a function of the key, the others' conversations are left to them until somebody asks."""
+    store = MemoryStore()
+    async with store:
+        for grant in await store.claim(["a/1", "b/1", "a/2", "b/2"], "dead"):
+            await store.append([Append.of(grant, [TurnStarted(turn_id="t", content=grant.key)])])
+    async with ActorSystem("a") as system:
+        model = Parrot()
+
+        def ours(key: str) -> bool:
+            return key.startswith("a/")
+
+        chats = await system.conversations(Agent.spec(model=model), store=store, recover=ours)
+        await until(lambda: len(model.asked) == 2)
+        assert sorted(model.asked) == ["a/1", "a/2"]
+        await chats["b/2"]("?", turn_id="t")
+        assert sorted(model.asked) == ["a/1", "a/2", "b/2"]
+        assert {summary.key: summary.owner for summary in await chats.list("b/1")} == {"b/1": "dead"}
+
+
 def test_settings_have_a_meaning() -> None:
     """A number that has none is named."""
     settings: Any = ConversationSettings

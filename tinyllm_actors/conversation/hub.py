@@ -362,11 +362,12 @@ class ConversationHub(Actor):
 
     async def _recover(self) -> None:
         """Start every conversation that was in memory when an earlier process, or incarnation, ended."""
-        table, after = self.table, ""
+        table, after, recover = self.table, "", self._settings.recover
         while True:
             page = await patiently(lambda after=after: table.store.list(after=after, limit=RECOVER_PAGE, held=True))
             for summary in page:
-                if summary.key in table.entries or not (self._settings.recover or summary.owner == table.owner):
+                ours = recover(summary.key) if callable(recover) else recover
+                if summary.key in table.entries or not (ours or summary.owner == table.owner):
                     continue
                 while len(table.entries) - len(self._keys) >= MAX_RECOVERING:
                     await table.change()

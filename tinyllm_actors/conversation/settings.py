@@ -28,7 +28,8 @@ class ConversationSettings:
         failure_period: in seconds.
         patience: seconds for which a failing store is tried again before the conversation fails.
         recover: at the start, take over the conversations that were in memory when an earlier process ended, and let
-            their open turns go on. Give False where several processes share one store: each would take the others'.
+            their open turns go on. Where several processes share one store, each would take the others': say which are
+            this one's by a function of the key, the one that requests are routed by, or give False.
         snapshot_every: entries after which a snapshot is written, so that waking up stays quick.
         replay_for: seconds for which the events of a turn that has ended are kept for readers who come back; those who
             come later get its result only.
@@ -47,7 +48,7 @@ class ConversationSettings:
     max_failures: int = 5
     failure_period: float = 60.0
     patience: float = 30.0
-    recover: bool = True
+    recover: bool | Callable[[str], bool] = True
     snapshot_every: int = 200
     replay_for: float = 60.0
     compaction: Compaction | None = None
