@@ -53,6 +53,31 @@ class Ingest(Function):
     One ingest does one call at a time, and no two may share a ledger and an index. A call may take long:
     `ingest.within(None)(path=".")` has no deadline, and a stream has none unless told.
 
+    ```python
+    >>> import anyio, tempfile
+    >>> from tinyllm_actors import ActorSystem
+    >>> from tinyllm_actors.llm import Embedder
+    >>> from tinyllm_actors.retrieval import Ingest, Retriever, VectorIndex, vector_store_from_url
+    >>> from tinyllm_actors.testing import HashEmbeddings
+    >>> async def main(folder: str) -> None:
+    ...     await anyio.Path(folder, "shop.md").write_text("The shop opens at ten.")
+    ...     async with ActorSystem("library") as system, vector_store_from_url(f"sqlite:///{folder}/v.db") as store:
+    ...         embedder = await system.spawn(Embedder, HashEmbeddings())  # or "local", "openai/text-embedding-3-small"
+    ...         spec = Ingest.spec(VectorIndex(store, embedder), folder, ledger=f"{folder}/ledger.db", suffixes=[".md"])
+    ...         ingest = await system.spawn(spec)
+    ...         for _ in range(2):
+    ...             counts = (await ingest.within(None)(path="."))["output"]
+    ...             print(counts["indexed"], counts["unchanged"], counts["chunks_added"])
+    ...         retriever = await system.spawn(Retriever, store, embedder)  # for `Rag`, or `make_retrieve` as a tool
+    ...         print((await retriever(query="When does it open?"))["output"]["hits"][0].metadata["source"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     anyio.run(main, folder)
+    1 0 1
+    0 1 0
+    shop.md
+
+    ```
+
     Args:
         index: where chunks go, such as a `VectorIndex`.
         root: the folder beneath which everything is; sources are paths from there.
