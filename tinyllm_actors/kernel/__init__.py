@@ -46,7 +46,7 @@ Supervision
 11. `Supervisor.decider` may choose to resume, stop or escalate instead. An exception group with a single leaf counts
     as that leaf.
 12. `spawn` returns when `started()` has. If the constructor or `started()` raises, `spawn` raises `StartFailed` and
-    nothing is left; a restart that fails to start is one more failure of the child.
+    nothing is left; a restart that fails to start is one more failure of the child. To be stopped meanwhile is none.
 13. A restart keeps the reference, the name, and what waits in the mailbox; it makes a new object and raises the
     incarnation. Timers, tasks and piped results of the old incarnation are dropped. The message whose handler failed
     fails its asker and is dropped, or, with `InFlight(redeliveries=n)`, is handled again by the next incarnation with

@@ -213,7 +213,7 @@ class ActorSystem:
             if not life.start_at_once(cell):
                 await life.start_with_hook(cell)
         except BaseException as error:
-            if isinstance(error, StartFailed):
+            if isinstance(error, StartFailed) and not life.ended(cell):  # to be stopped meanwhile is no failure
                 self.care.report(cell, error.cause)
             with anyio.CancelScope(shield=True):  # bounded, as every halt is
                 self.care.end(cell, ExitReason.STOPPED)
