@@ -528,3 +528,13 @@ async def test_those_that_are_held_are_found_by_their_index(store: PostgresStore
     await store._run(explain, writes=False)  # pyright: ignore[reportPrivateUsage]
     assert "tinyllm_actors_conversations_held" in plans[0]
     assert "Seq Scan" not in plans[0]
+
+
+def test_the_password_is_shown_in_no_form() -> None:
+    """Neither that of a URL, nor that of an option, nor where it could stand anywhere."""
+    for dsn in (
+        "postgresql://ada:s3cret@db/chats",
+        "postgresql://ada@db/chats?password=s3cret",
+        "host=db password=s3cret",
+    ):
+        assert "s3cret" not in repr(PostgresStore(dsn))

@@ -359,6 +359,21 @@ def test_each_error_of_sqlite_has_a_meaning(code: int, kind: Callable[..., Store
     assert translated(sqlite3.ProgrammingError("of Python"), "x", committing=False, busy_timeout=1.0).retryable is False
 
 
+async def test_an_error_that_ends_a_reading_is_told_as_it_is(store: SQLiteStore) -> None:
+    """SQLite has rolled back by then; that there is nothing left to roll back is not what went wrong."""
+
+    def work(database: sqlite3.Connection) -> None:
+        database.execute("ROLLBACK")
+        error = sqlite3.DatabaseError("malformed")
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
+
+    file = store._file()  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(CorruptJournal, match="malformed"):
+        await file.read(work)
+    assert await store.list() == []
+
+
 async def test_those_that_are_held_are_found_by_their_index(tmp_path: Path) -> None:
     """However many others there are, looking for the few that are held reads these alone."""
     async with SQLiteStore(tmp_path / "chats.db", synchronous="normal") as store:

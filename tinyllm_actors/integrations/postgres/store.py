@@ -91,6 +91,8 @@ class PostgresStore(ConversationStore):
     @staticmethod
     def shown(dsn: str) -> str:
         """Return a DSN as it may be logged: without password and options."""
+        if "://" not in dsn:  # another form, in which the password may be anywhere
+            return "postgresql:"
         parts = urlsplit(dsn)
         user, at, host = parts.netloc.rpartition("@")
         return f"{parts.scheme}://{user.partition(':')[0]}{at}{host}{parts.path}"

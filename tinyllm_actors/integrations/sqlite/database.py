@@ -128,7 +128,8 @@ class Database:
             try:
                 found = work(database)
             finally:
-                database.execute("ROLLBACK")
+                if database.in_transaction:  # else an error has ended it, and is what to tell
+                    database.execute("ROLLBACK")
         except BaseException as error:
             if database is not None:
                 database.close()
