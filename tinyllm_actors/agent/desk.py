@@ -144,13 +144,21 @@ class Control:
 
     # --- from the run ------------------------------------------------------------------------------
 
-    async def decision(self, request: ApprovalRequest, timeout: float | None) -> Decision:
-        """Wait until somebody has decided on a pending call.
+    def undecided(self) -> list[ApprovalRequest]:
+        """Return the pending calls on which nobody has decided."""
+        return [request for call_id, request in self.pending.items() if call_id not in self._decided]
+
+    async def decision(
+        self, request: ApprovalRequest, timeout: float | None, known: Decision | None = None
+    ) -> Decision:
+        """Return what is `known`, or wait until somebody has decided on a pending call.
 
         When `timeout` seconds have passed, or the run shall stop, it is denied.
         """
         call_id = request.call_id
         try:
+            if known is not None:
+                return known
             with anyio.move_on_after(timeout):
                 while call_id not in self._decided:
                     if self.winding == "stop":
@@ -192,6 +200,6 @@ class Desk(Actor):
             case Decide(call_id, decision):
                 return control.decide(call_id, decision)
             case _ if message == PENDING:
-                return list(control.pending.values())
+                return control.undecided()
             case _:
                 raise TypeError(f"a desk takes no {type(message).__name__}")

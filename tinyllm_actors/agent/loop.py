@@ -268,9 +268,11 @@ class Loop:
         approved: list[ToolRequest] = []
         for request, question in asked:
             left = None if question.expires_at is None else max(0.0, question.expires_at - time.time())
-            decision: Decision = await parts.control.decision(question, left)
+            # It may have been made before the question was asked again.
+            known = None if parts.journal is None else parts.journal.decision(request.call_id)
+            decision: Decision = await parts.control.decision(question, left, known)
             if parts.journal is not None:
-                await parts.journal.decided(request.call_id, decision)
+                decision = await parts.journal.decided(request.call_id, decision)
             await self._tell(events.ApprovalResolved(request.call_id, decision, self._run_id, turn.steps))
             decided.append(replace(request, decision=decision))
             if decision.verdict != "deny":

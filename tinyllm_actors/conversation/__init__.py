@@ -36,13 +36,15 @@ is guaranteed there:
 14. A conversation that fails goes on from its journal, unasked if it was in the middle of a turn: the first time at
     once, then after 0.1, 0.2, 0.4 … 10 seconds. If it fails more than `max_failures` times within `failure_period`
     seconds (5 in 60), it is quarantined until it is released or deleted. What a failing store costs does not count.
-15. A store that fails is tried again for `patience` seconds (30). Then callers get its error, with `retryable`, and the
-    turn goes on when the store is back. A store that hangs is given one second more; nobody waits for ever.
+15. A store that fails is tried again for `patience` seconds (30), at the start of a conversation not at all. Then
+    callers get its error, with `retryable`, and the turn goes on when the store is back. A store that hangs is given
+    one second more; nobody waits for ever.
 16. Whoever waits for a turn when its actor, its hub or its system ends is told: what goes on here is waited for again,
     otherwise the result is an error of type `ActorStopped`. At a shutdown, turns in progress stay open.
 17. A conversation leaves the memory after `idle` seconds (900) without a message, or when more than `max_live` (10 000)
     are wanted, the longest unused first; never in the middle of a turn, unless all that is left of it is to wait for a
-    person and nobody reads. Questions to people expire asleep as well as awake, at the time that was set first.
+    person and nobody reads. Questions to people expire asleep as well as awake, each at the time that was set first;
+    a decision is in the journal when it is acknowledged, in whichever order people decide.
     Back in memory it has no agent before its first turn. One that cannot start fails that turn, of which nothing is
     stored then, and counts as in 14; what was said can be read until then.
 18. If another process claims a conversation, this one has no effect on it any more, and notices with its next write.
@@ -53,7 +55,8 @@ is guaranteed there:
 19. A timer fires at most once for each time it is due, in one of the processes that share a store: at once where its
     conversation is in memory or nobody holds it, else after 120 seconds, when the holder is taken for dead.
 20. `delete` ends what goes on, tells its callers (`ConversationDeleted`), and nothing that was there is shown after it.
-21. Bounds: 100 turns wait in a conversation, 10 000 conversations wait for their start, 64 start at a time, a key has
+21. A fork is stored as a whole or not at all, and does nothing by itself: a turn that it cuts is cancelled in it.
+22. Bounds: 100 turns wait in a conversation, 10 000 conversations wait for their start, 64 start at a time, a key has
     512 characters, an entry 32 MiB; a larger one costs its sender an `EntryRejected` and the conversation nothing.
     The events of a turn are kept for `replay_for` seconds (60) after its end, for readers who come back; then there is
     its result.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 import anyio
@@ -19,7 +20,7 @@ from tinyllm_actors.conversation.entries import (
 from tinyllm_actors.conversation.report import ConversationReport
 from tinyllm_actors.conversation.run_events import RunFinished, TurnAccepted
 from tinyllm_actors.conversation.thawing import thaw_taken
-from tinyllm_actors.conversation.timers import see_to
+from tinyllm_actors.conversation.timers import next_of, see_to
 from tinyllm_actors.conversation.turn import FLUSH, IDLE, CallOff, Ended, Flush, Idle, Turn, Unheard, plain_value
 from tinyllm_actors.conversation.turn_log import TurnLog
 from tinyllm_actors.conversation.turn_parts import TurnParts
@@ -146,9 +147,9 @@ class ConversationActor(Actor):
             case wishes.Inject(content):
                 return await self._parts.agent.interject(content)
             case wishes.Decide(call_id, decision):
-                return await self._decide(call_id, decision)
+                return await self._parts.decide(call_id, decision)
             case wishes.GetPending():
-                return await self._parts.agent.pending_approvals()
+                return await self._parts.pending()
             case wishes.Remind() | wishes.CancelTimer() | wishes.Fire() | wishes.GetTimers():
                 return await see_to(message, self._writer, self._table.alarms, self._logs(), self._enqueue)
             case wishes.Compact():
@@ -173,7 +174,8 @@ class ConversationActor(Actor):
         return log
 
     def _logs(self) -> list[TurnLog]:
-        current = None if self._current is None else self._current.log
+        turn = self._current  # one that was not accepted may be sent again
+        current = turn.log if turn is not None and (turn.begun or not turn.log.ended) else None
         return [log for log in (current, *(turn.log for turn in self._queue), self._last) if log is not None]
 
     def _found(self, turn_id: str | None) -> TurnLog:
@@ -242,18 +244,6 @@ class ConversationActor(Actor):
         if not await self._parts.agent.cancel(wish.reason, after_step=wish.after_step):
             self.context.send_after(0.01, CallOff(turn, wish), name="call off")
 
-    async def _decide(self, call_id: str, decision: Any) -> None:
-        turn = self._state.open_turn()
-        asked = turn is not None and call_id in turn.asked
-        log = None if self._current is None else self._current.log
-        while asked and log is not None and not log.ended:  # after a thaw the run is about to ask again
-            if any(request.call_id == call_id for request in await self._parts.agent.pending_approvals()):
-                break
-            await log.more(log.size)
-        if not asked or self._parts.agent.ref is None:
-            raise UnknownApproval(call_id, [] if turn is None else list(turn.asked))
-        await self._parts.agent.ref.decide(call_id, decision)
-
     def _report(self) -> ConversationReport:
         state = self._state
         current = self._current
@@ -290,12 +280,14 @@ class ConversationActor(Actor):
         """Take a turn to its end. A failure is one of this actor: what is in the journal then is what counts."""
         turn.enter()
         log = turn.log
-        await self._prepare(turn)
-        self._parts.recorder.begin(log.turn_id, turn.open)  # now it may be one that only waits for a person
         try:
+            self._state.check(turn.first)  # what it is put in place of may have been compacted while it waited
+            await self._prepare(turn)
+            # Now it may be one that only waits for a person.
+            self._parts.recorder.begin(log.turn_id, goes_on=turn.open is not None)
             if turn.resumption is None:
                 await self._begin(turn)
-        except EntryRejected as error:  # nothing was stored, so there is no such turn
+        except (EntryRejected, RunCancelled) as error:  # nothing was stored, so there is no such turn
             result = failure(error, state="ACCEPTANCE")
             log.finish(result, RunFinished(result))
             await self._parts.agent.recall(self._state.history())
@@ -328,11 +320,16 @@ class ConversationActor(Actor):
 
     async def _begin(self, turn: Turn) -> None:
         started = TurnStarted(turn_id=turn.log.turn_id, content=turn.content, name=turn.name)
-        await self._writer.write(*turn.first, started)
+        timer = turn.timer
+        first = turn.first if timer is None else [next_of(timer, time.time())]
+        if not await self._writer.write(
+            *first, started, unless=lambda: timer is not None and self._state.timers.get(timer.timer_id) != timer
+        ):
+            raise RunCancelled("its timer was cancelled, or moved, while the turn waited")
         turn.begun = True
         if turn.cancelled is not None:
             await self._writer.write(Cancelled(turn_id=turn.log.turn_id, reason=turn.cancelled))
-        for entry in turn.first:
+        for entry in first:
             if isinstance(entry, TimerSet):
                 self._table.alarms.wake(entry.due)
         turn.log.add(TurnAccepted(turn.log.turn_id, started.id))
@@ -362,7 +359,7 @@ class ConversationActor(Actor):
         stored = cast("Result", msgspec.to_builtins(result, enc_hook=plain_value, str_keys=True))
         status = "cancelled" if turn.cancelled is not None and result["status"] == "error" else result["status"]
         ended = TurnEnded(turn_id=turn.log.turn_id, status=status, result=stored)
-        await self._writer.write(*self._parts.recorder.timer_over(), ended)
+        await self._writer.write(*self._parts.recorder.timer_for(()), ended)
 
     async def _run(self, turn: Turn) -> tuple[Result, int]:
         arguments: dict[str, Any] = {"content": turn.content}
@@ -377,7 +374,9 @@ class ConversationActor(Actor):
 
     def _ended(self, message: Ended) -> None:
         self.context.cancel_timer("flush")
-        self._last = log = message.turn.log
+        log = message.turn.log
+        if message.turn.begun:  # what was not accepted may be sent again
+            self._last = log
         self._table.ended.add(log, self.context.system.now())
         self._live.logs.remove(log)
         self._current = None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
 from tinyllm_actors.errors import MessageRejected
 from tinyllm_actors.llm.messages import ContentPart
 
-__all__ = ["check_content", "check_name"]
+__all__ = ["check_content", "check_name", "short_text"]
+
+MAX_REASON_CHARS: Final = 1000
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -33,6 +35,11 @@ def check_content(content: object) -> Content:
         return msgspec.convert(cast("list[object]", content), list[ContentPart])
     except msgspec.ValidationError as error:
         raise MessageRejected(cast("list[object]", content), str(error)) from error
+
+
+def short_text(reason: str) -> str:
+    """Return the reason of something in a form that can be stored, whatever is in it."""
+    return reason[:MAX_REASON_CHARS].encode("utf-8", "replace").decode()
 
 
 def check_name(name: str | None) -> str | None:

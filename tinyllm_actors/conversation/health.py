@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 import time
+import traceback
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tinyllm_actors.conversation.report import Quarantine
 from tinyllm_actors.errors import CorruptJournal, StoreError, UnsupportedEntry
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from tinyllm_actors.conversation.settings import ConversationSettings
 
 __all__ = ["Health", "passes"]
+
+MAX_FRAMES: Final = 20
+"""Of each traceback, the innermost."""
 
 
 def passes(cause: BaseException | None) -> bool:
@@ -56,7 +60,7 @@ class Health:
         past = self._past[key]
         # Damage does not mend itself; anything else may.
         if not past.window.admit(now) or isinstance(cause, CorruptJournal | UnsupportedEntry):
-            self.quarantined[key] = Quarantine(key, cause, past.failures, time.time())
+            self.quarantined[key] = Quarantine(key, _at_rest(cause), past.failures, time.time())
         past.not_before = now + delay
         return delay
 
@@ -94,3 +98,15 @@ class Health:
             if now - past.last <= self._settings.failure_period:
                 return
             del self._past[key]
+
+
+def _at_rest(cause: BaseException) -> BaseException:
+    """Return an error whose tracebacks are text, in its notes: their frames hold all that the conversation was."""
+    error: BaseException | None = cause
+    while error is not None:
+        if error.__traceback__ is not None:
+            lines = traceback.format_tb(error.__traceback__, limit=-MAX_FRAMES)
+            error.__traceback__ = None
+            error.add_note("".join(["Traceback (most recent call last):\n", *lines]))
+        error = error.__cause__ or error.__context__
+    return cause

@@ -43,8 +43,6 @@ from tinyllm_actors.kernel import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tinyllm_actors.conversation.live import Live, LiveTable
     from tinyllm_actors.conversation.settings import ConversationSettings
     from tinyllm_actors.kernel import ExitReason, ReplyTo
@@ -94,6 +92,7 @@ class ConversationHub(Actor):
         self._deleting: set[str] = set()
         self._keys: dict[ActorRef, str] = {}
         self._occupied = 0  # how many have been given room
+        self._line: dict[str, None] = {}  # those that wait for room, in order
 
     @classmethod
     def spec(cls, *args: Any, **kwargs: Any) -> ChildSpec:
@@ -136,10 +135,12 @@ class ConversationHub(Actor):
             case wishes.Reactivate(key):
                 self._start(key)
             case wishes.Overdue(key):
-                error = StoreUnavailable(
-                    f"{self.table.store.name!r} has not answered for {self._settings.patience:g} s", keys=(key,)
+                self._refuse_all(
+                    key,
+                    StoreUnavailable(
+                        f"{self.table.store.name!r} has not answered for {self._settings.patience:g} s", keys=(key,)
+                    ),
                 )
-                self._answer(key, lambda reply: reply.fail(error))
             case wishes.Release(key):
                 released = self._health.forget(key)
                 if key in self._owed:
@@ -164,9 +165,9 @@ class ConversationHub(Actor):
             return ref
         reply = self.context.reply_later()
         if key in self._health.quarantined:
-            reply.fail(self._refusal(key))
+            reply.reply(wishes.Refused(self._refusal(key)))
         elif key not in self._waiting and len(self._waiting) >= MAX_WAITING:
-            reply.fail(ConversationBusy(key, len(self._waiting)))
+            reply.reply(wishes.Refused(ConversationBusy(key, len(self._waiting))))
         else:
             waiting = self._waiting.setdefault(key, {})
             waiting[reply] = None
@@ -174,9 +175,12 @@ class ConversationHub(Actor):
             self._start(key)
         return None
 
-    def _answer(self, key: str, answer: Callable[[ReplyTo], object]) -> None:
+    def _answer(self, key: str, answer: ActorRef | wishes.Refused) -> None:
         for reply in self._waiting.pop(key, {}):
-            answer(reply)
+            reply.reply(answer)
+
+    def _refuse_all(self, key: str, error: BaseException) -> None:
+        self._answer(key, wishes.Refused(error))
 
     def _refusal(self, key: str) -> ConversationQuarantined:
         quarantine = self._health.quarantined[key]
@@ -188,7 +192,7 @@ class ConversationHub(Actor):
         if not (key in self.table.entries or key in self._deleting or key in self._health.quarantined):
             self.table.add(key)
             rest = self._health.rest(key, self.context.system.now())
-            if rest or self._occupied >= self._settings.max_live:
+            if rest or self._line or self._occupied >= self._settings.max_live:
                 self.context.start_task(self._start_later, key, rest)
             else:
                 self._occupied += 1
@@ -205,6 +209,9 @@ class ConversationHub(Actor):
 
     def _start_soon(self, key: str) -> None:
         """Start a conversation for which there is room; a crowd comes in a queue, as a task for each costs as much."""
+        # Again and again, as others may come to wait while the store hangs.
+        overdue = self._settings.patience + MIN_WAIT
+        self.context.send_after(overdue, wishes.Overdue(key), name=f"overdue:{key}", every=overdue)
         self._ready.append(key)
         if self._starters < MAX_STARTING:
             self._starters += 1
@@ -217,14 +224,17 @@ class ConversationHub(Actor):
 
     async def _activate(self, key: str) -> None:
         """Start a conversation and tell those who wait for it."""
+        spec = ConversationActor.spec(key, self._spec, self.table, self._settings)
         try:
-            ref = await self._spawn(key)
+            ref = await self.context.spawn(spec, name=key.replace("%", "%25").replace("/", "%2F"))
         except Exception as error:
             self._occupied -= 1
             self.table.entries.pop(key, None)
             self._refuse(key, _cause(error))
             self.table.changed()
             return
+        finally:
+            self.context.cancel_timer(f"overdue:{key}")
         live = self.table.entries[key]
         live.ref = ref
         self._keys[ref] = key
@@ -232,23 +242,15 @@ class ConversationHub(Actor):
         if key not in self._waiting and not live.busy:  # it was started in case that it had something to do
             ref.tell_nowait(wishes.Leave())
         self._owed.discard(key)
-        self._answer(key, lambda reply: reply.reply(ref))
+        live.expected = bool(self._waiting.get(key))
+        self._answer(key, ref)
         self.table.changed()
-
-    async def _spawn(self, key: str) -> ActorRef:
-        spec = ConversationActor.spec(key, self._spec, self.table, self._settings)
-        overdue = f"overdue:{key}"
-        self.context.send_after(self._settings.patience + MIN_WAIT, wishes.Overdue(key), name=overdue)
-        try:
-            return await self.context.spawn(spec, name=key.replace("%", "%25").replace("/", "%2F"))
-        finally:
-            self.context.cancel_timer(overdue)
 
     def _refuse(self, key: str, cause: BaseException) -> None:
         """A conversation did not start."""
         now = self.context.system.now()
         delay = self._health.hindered(key, now) if passes(cause) else self._health.failed(key, cause, now)
-        self._answer(key, lambda reply: reply.fail(cause))
+        self._refuse_all(key, cause)
         self._go_on_later(key, delay)
 
     def _go_on_later(self, key: str, delay: float) -> None:
@@ -261,18 +263,29 @@ class ConversationHub(Actor):
         Returns:
             False if the conversation is not wanted any more.
         """
-        while self._occupied >= self._settings.max_live:
-            if key in self._deleting:
-                return False
-            if not self._waiting.get(key) and key not in self._owed:
-                self._waiting.pop(key, None)
-                return False
-            idle = next((live for live in self.table.entries.values() if live.ref is not None and live.idle), None)
-            if idle is None or not await self._passivate(idle):
-                with anyio.move_on_after(1.0):  # a reader that leaves makes room without a word
-                    await self.table.change()
-        self._occupied += 1
-        return True
+        line = self._line
+        line[key] = None
+        try:
+            while self._occupied >= self._settings.max_live or next(iter(line)) != key:
+                if key in self._deleting:
+                    return False
+                if not self._waiting.get(key) and key not in self._owed:
+                    self._waiting.pop(key, None)
+                    return False
+                # Only the first in line looks, as it may have to look at all.
+                if next(iter(line)) != key or not await self._make_room():
+                    with anyio.move_on_after(1.0):  # a reader that leaves makes room without a word
+                        await self.table.change()
+            self._occupied += 1
+            return True
+        finally:
+            del line[key]
+            self.table.changed()  # it is the next one's turn
+
+    async def _make_room(self) -> bool:
+        """Let the one leave that was idle for the longest. Returns whether one has left."""
+        idle = next((live for live in self.table.entries.values() if live.ref is not None and live.idle), None)
+        return idle is not None and await self._passivate(idle)
 
     async def _passivate(self, live: Live) -> bool:
         """Let a conversation leave, if it is idle still. Returns whether it has left."""
@@ -315,7 +328,7 @@ class ConversationHub(Actor):
             log.fail(told)
         self.table.changed()
         if key in self._health.quarantined:
-            self._answer(key, lambda reply: reply.fail(self._refusal(key)))
+            self._refuse_all(key, self._refusal(key))
         elif self._waiting.get(key):  # they came while it ended
             self._start(key)
         else:

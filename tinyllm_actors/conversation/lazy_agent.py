@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from tinyllm_actors.conversation.run_journal import Recall
+from tinyllm_actors.errors import ActorError, UnknownApproval
 from tinyllm_actors.function.tracing import untraced
 
 if TYPE_CHECKING:
     from tinyllm_actors.kernel import ActorContext, ChildSpec
     from tinyllm_actors.llm.messages import ContentPart, Message
-    from tinyllm_actors.tool import ApprovalRequest
+    from tinyllm_actors.tool import ApprovalRequest, Decision
 
 __all__ = ["AGENT", "LazyAgent"]
 
@@ -68,6 +70,12 @@ class LazyAgent:
     async def interject(self, content: str | list[ContentPart]) -> bool:
         """Say something to the run in progress. Returns whether there is one that hears it."""
         return self.ref is not None and await self.ref.interject(content)
+
+    async def decide(self, call_id: str, decision: Decision) -> None:
+        """Tell the run in progress of a decision that is recorded: one that has not asked yet finds it there."""
+        if self.ref is not None:
+            with suppress(UnknownApproval, ActorError):
+                await self.ref.decide(call_id, decision)
 
     async def pending_approvals(self) -> list[ApprovalRequest]:
         """Return the calls that wait for a person."""

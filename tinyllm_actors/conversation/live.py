@@ -25,27 +25,32 @@ class Live:
     Attributes:
         ref: its actor; None while it starts.
         busy: whether a turn is in progress.
+        expected: whether somebody was told of it just now, whose message has not come yet.
         parked: whether all that the turn in progress may do now is to wait for a person.
         logs: of the turns that have not ended.
     """
 
-    __slots__ = ("_entries", "_key", "busy", "logs", "parked", "ref")
+    __slots__ = ("_entries", "_key", "busy", "expected", "logs", "parked", "ref")
 
     def __init__(self, key: str, entries: OrderedDict[str, Live]) -> None:
         self._key = key
         self._entries = entries
         self.ref: ActorRef | None = None
         self.busy = False
+        self.expected = False
         self.parked = False
         self.logs: list[TurnLog] = []
 
     @property
     def idle(self) -> bool:
         """Whether it may leave: nothing goes on that would be broken off, and nobody waits for anything."""
-        return (self.parked or not self.busy) and not any(log.readers for log in self.logs)
+        if self.expected or (self.busy and not self.parked):
+            return False
+        return not any(log.readers for log in self.logs)
 
     def touch(self) -> None:
         """Note that it is used."""
+        self.expected = False
         if self._key in self._entries:
             self._entries.move_to_end(self._key)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from tinyllm_actors.conversation.branch import history_of
@@ -17,12 +19,13 @@ from tinyllm_actors.conversation.entries import (
     TimerSet,
 )
 from tinyllm_actors.conversation.run_journal import Resumption, RunJournal
+from tinyllm_actors.errors import EntryRejected, UnknownApproval
 from tinyllm_actors.kernel import ChildSpec
 from tinyllm_actors.llm.messages import AssistantMessage, ToolMessage
 from tinyllm_actors.tool import Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from tinyllm_actors.conversation.branch import OpenTurn
     from tinyllm_actors.conversation.entries import Entry, TreeEntry
@@ -43,6 +46,8 @@ APPROVALS: Final = OUR_TIMERS + "approvals"
 
 _NONE: Final[frozenset[str]] = frozenset()
 """One for all: an empty set of its own takes as much as a full one."""
+
+_NOTHING: Final[Mapping[str, Decision]] = MappingProxyType({})
 
 
 class Turns(Protocol):
@@ -70,7 +75,7 @@ class Recorder(RunJournal):
         turn_id: which turn.
     """
 
-    __slots__ = ("_asked", "_live", "_open", "_table", "_turns", "_writer", "turn_id")
+    __slots__ = ("_asked", "_decided", "_live", "_open", "_table", "_turns", "_writer", "turn_id")
 
     def __init__(
         self,
@@ -84,13 +89,16 @@ class Recorder(RunJournal):
         self._live = live
         self._table = table
         self._asked = self._open = _NONE
+        self._decided = _NOTHING
         self.turn_id = ""
 
-    def begin(self, turn_id: str, turn: OpenTurn | None) -> None:
+    def begin(self, turn_id: str, *, goes_on: bool) -> None:
         """Record another turn; one that goes on stands where the journal says."""
         self.turn_id = turn_id
+        turn = self._writer.state.open_turn() if goes_on else None
         self._asked = _NONE if turn is None else frozenset(turn.asked)
         self._open = _NONE if turn is None else frozenset(turn.open)
+        self._decided = _NOTHING if turn is None else _decisions(turn)
         self._mark()
 
     def _mark(self) -> None:
@@ -108,24 +116,30 @@ class Recorder(RunJournal):
     ) -> None:
         """Record an answer with what is about to be done about it, or with what comes of it, in one transaction."""
         entries: list[Entry] = [*map(_intent, intents), *map(_question, asked)]
-        expires = [request.expires_at for request in asked if request.expires_at is not None]
-        if expires:
-            entries.append(TimerSet(timer_id=APPROVALS, due=min(expires)))
         answer = ModelAnswered(completion=completion)
+        self._decided = _NOTHING
         if entries:
-            await self._writer.write(answer, *entries, *self.timer_over(bool(expires)))
+            await self._write(answer, *entries, *self.timer_for(request.expires_at for request in asked))
         else:  # nothing is done about it but to end the turn, or to say more: it is stored with that
-            self._writer.hold(answer, *self.timer_over())
+            self._writer.hold(answer, *self.timer_for(()))
             self._turns.flush_soon()
         self._open = frozenset(request.call_id for request in intents) if intents else _NONE
-        self._asked = frozenset(request.call_id for request in asked) if asked else _NONE
-        if expires:
-            self._table.alarms.wake(min(expires))
+        self._asked = frozenset(request.call_id for request in asked).difference(self._decided) if asked else _NONE
         self._mark()
 
-    def timer_over(self, wanted: bool = False) -> list[Entry]:
-        """Return what takes the timer of questions back, if one is set and not wanted."""
-        return [] if wanted or APPROVALS not in self._writer.state.timers else [TimerFired(timer_id=APPROVALS)]
+    def timer_for(self, expires: Iterable[float | None]) -> list[Entry]:
+        """Return what has the conversation woken when the first of its open questions expires; at no time for none."""
+        due = min((time for time in expires if time is not None), default=None)
+        timer = self._writer.state.timers.get(APPROVALS)
+        if due is None:
+            return [] if timer is None else [TimerFired(timer_id=APPROVALS)]
+        return [] if timer is not None and timer.due == due else [TimerSet(timer_id=APPROVALS, due=due)]
+
+    async def _write(self, *entries: Entry) -> None:
+        await self._writer.write(*entries)
+        for entry in entries:
+            if isinstance(entry, TimerSet):
+                self._table.alarms.wake(entry.due)
 
     async def intended(self, requests: Sequence[ToolRequest]) -> None:
         """Record calls that are about to run."""
@@ -140,18 +154,47 @@ class Recorder(RunJournal):
         self._open = self._open.difference(outcome.call_id for outcome in outcomes)
         self._mark()
 
-    async def decided(self, call_id: str, decision: Decision) -> None:
-        """Record a decision."""
-        await self._writer.write(
-            ApprovalDecided(
-                call_id=call_id,
-                approved=decision.verdict != "deny",
-                note=decision.reason,
-                arguments=decision.arguments,
-            )
-        )
-        self._asked -= {call_id}
+    async def decide(self, call_id: str, decision: Decision) -> None:
+        """Record what a person decided. The run need not have asked yet, nor be there.
+
+        Raises:
+            UnknownApproval: no such call waits (any more).
+        """
+        turn = self._writer.state.open_turn()
+        waiting = [] if turn is None else [asked for asked in turn.asked if asked not in self._decided]
+        if call_id not in waiting:
+            raise UnknownApproval(call_id, waiting)
+        await self._settle(call_id, decision)
+
+    def decision(self, call_id: str) -> Decision | None:
+        """Return what was decided of a call, however long ago."""
+        return self._decided.get(call_id)
+
+    async def decided(self, call_id: str, decision: Decision) -> Decision:
+        """Record a decision, unless there is one, and return the one that counts."""
+        known = self._decided.get(call_id)
+        if known is not None:
+            return known
+        await self._settle(call_id, decision)
+        return decision
+
+    async def _settle(self, call_id: str, decision: Decision) -> None:
+        decided, asked, turn = self._decided, self._asked, self._writer.state.open_turn()
+        self._decided = {**decided, call_id: decision}  # at once: nobody may decide otherwise while it is stored
+        self._asked = asked - {call_id}
         self._mark()
+        left = {} if turn is None else turn.asked
+        made = ApprovalDecided(
+            call_id=call_id, approved=decision.verdict != "deny", note=decision.reason, arguments=decision.arguments
+        )
+        try:
+            await self._write(
+                made, *self.timer_for(left[other].expires_at for other in left if other not in self._decided)
+            )
+        except EntryRejected:
+            self._decided, self._asked = decided, asked
+            self._mark()
+            raise
 
     async def heard(self, message: UserMessage) -> None:
         """Record what the user said meanwhile."""
@@ -229,6 +272,17 @@ def _result(outcome: ToolOutcome) -> CallResult:
     )
 
 
+def _decisions(turn: OpenTurn) -> dict[str, Decision]:
+    return {
+        call_id: Decision(
+            verdict="deny" if not made.approved else "approve" if made.arguments is None else "edit",
+            reason=made.note,
+            arguments=made.arguments,
+        )
+        for call_id, made in turn.decided.items()
+    }
+
+
 def resumption_of(turn: OpenTurn, branch: Sequence[TreeEntry]) -> Resumption:
     """Return where the run of an open turn stood.
 
@@ -250,13 +304,6 @@ def resumption_of(turn: OpenTurn, branch: Sequence[TreeEntry]) -> Resumption:
         steps=len(turn.answers),
         tool_calls=sum(isinstance(message, ToolMessage) for message in said),
         intents={call_id: intent.idempotency_key or "" for call_id, intent in turn.open.items()},
-        decisions={
-            call_id: Decision(
-                verdict="deny" if not made.approved else "approve" if made.arguments is None else "edit",
-                reason=made.note,
-                arguments=made.arguments,
-            )
-            for call_id, made in turn.decided.items()
-        },
+        decisions=_decisions(turn),
         expires={call_id: asked.expires_at for call_id, asked in turn.asked.items()},
     )

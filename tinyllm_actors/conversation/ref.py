@@ -9,7 +9,7 @@ import anyio
 import anyio.lowlevel
 
 from tinyllm_actors.conversation import wishes
-from tinyllm_actors.conversation.content import check_content, check_name
+from tinyllm_actors.conversation.content import check_content, check_name, short_text
 from tinyllm_actors.conversation.elsewhere import Elsewhere
 from tinyllm_actors.conversation.entries import TurnStarted, new_entry_id
 from tinyllm_actors.conversation.fork import fork
@@ -213,7 +213,7 @@ class Conversation:
         self, reason: str = "the turn was cancelled", *, turn_id: str | None = None, after_step: bool = False
     ) -> bool:
         """Cancel the turn in progress, or one that waits. What was completed is kept. Returns whether there was one."""
-        return await self.wish(wishes.Cancel(turn_id, reason, after_step))
+        return await self.wish(wishes.Cancel(turn_id, short_text(reason), after_step))
 
     async def finish(self) -> bool:
         """Let the turn in progress come to an answer, without more tools. Returns whether there is one."""
@@ -221,6 +221,8 @@ class Conversation:
 
     async def inject(self, content: str | list[ContentPart]) -> bool:
         """Say something that the turn in progress hears before its next model call. Returns whether there is one.
+
+        It is durable when the turn has heard it (`MessageInjected`). What must not be lost is said as a turn.
 
         Raises:
             MessageRejected: it is neither text nor a list of parts.
@@ -232,7 +234,7 @@ class Conversation:
         return await self.wish(wishes.GetPending())
 
     async def decide(self, call_id: str, decision: ToolDecision) -> None:
-        """Approve, edit or deny a call that waits, also after a restart.
+        """Approve, edit or deny a call that waits, also after a restart. When this returns, it is durable.
 
         Raises:
             UnknownApproval: no such call waits (any more).
@@ -277,7 +279,8 @@ class Conversation:
 
         Args:
             key: of the new one, in which nothing may have been said.
-            at: the entry up to which it is the same; left out, the newest.
+            at: the entry up to which it is the same; left out, the newest. A turn that is not finished there is
+                cancelled in the new one: nothing is done twice.
 
         Raises:
             EntryRejected: there is no such entry, or the new key is taken.
@@ -314,7 +317,7 @@ class Conversation:
             ValueError: not exactly one of `after` and `at` is given, a number is negative, or the name is not free.
             MessageRejected: `content` is no text.
         """
-        if (after is None) == (at is None) or (after or 0) < 0 or (every is not None and every <= 0):
+        if (after is None) == (at is None) or not (after or 0) >= 0 or not (every is None or 0 < every < float("inf")):
             raise ValueError(f"need one of after >= 0 and at, and every > 0, got {after!r}, {at!r} and {every!r}")
         if not isinstance(content, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
             raise MessageRejected(content, "what is said later is text")
@@ -361,18 +364,25 @@ class Conversation:
         attempt = 0
         while True:
             attempt += 1
-            ref = self._chats.table.ref_of(self.key)
+            known = self._chats.table.ref_of(self.key)
             try:
-                if ref is None:
-                    ref = cast("ActorRef", await self._chats.ask(wishes.Locate(self.key), timeout=None))
-                return await ref.ask(message, timeout=None)
+                ref: ActorRef | wishes.Refused = (
+                    await self._chats.ask(wishes.Locate(self.key), timeout=None) if known is None else known
+                )
+                if not isinstance(ref, wishes.Refused):
+                    return await ref.ask(message, timeout=None)
             except ActorStopped:
                 if not self._chats.alive or attempt > ATTEMPTS:
                     raise
             except ActorFailed as error:
-                passing = error.path != self._chats.path and isinstance(error.cause, Fenced | LinkedActorFailed)
+                of_set = error.path == self._chats.path  # it starts again, unless it has failed too often
+                passing = self._chats.alive if of_set else isinstance(error.cause, Fenced | LinkedActorFailed)
                 if not passing or attempt > ATTEMPTS:
                     raise _told(error) from error
+            else:
+                broken_off = isinstance(ref.error, ActorStopped)  # its start, with the set or alone
+                if not (broken_off and self._chats.alive) or attempt > ATTEMPTS:
+                    raise ref.error
             await anyio.lowlevel.checkpoint()
 
 

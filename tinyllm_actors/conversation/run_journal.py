@@ -44,8 +44,12 @@ class RunJournal(abc.ABC):
         """These calls have ended."""
 
     @abc.abstractmethod
-    async def decided(self, call_id: str, decision: Decision) -> None:
-        """Somebody decided on a call."""
+    async def decided(self, call_id: str, decision: Decision) -> Decision:
+        """The run has this decision on a call; returns the one that counts, where another was recorded before."""
+
+    @abc.abstractmethod
+    def decision(self, call_id: str) -> Decision | None:
+        """Return what was decided of a call that waits for a person, if it was, though the run was not told."""
 
     @abc.abstractmethod
     async def heard(self, message: UserMessage) -> None:

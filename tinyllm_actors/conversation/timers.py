@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from tinyllm_actors.conversation import wishes
@@ -51,10 +50,11 @@ async def see_to(
             turn_id = f"timer:{timer_id}:{due!r}"
             if timer is None or timer.due != due or any(log.turn_id == turn_id for log in logs):
                 return None  # it was moved, cancelled, or is being seen to
-            if timer_id == APPROVALS:  # the run, which goes on by now, sees to it
-                await writer.write(TimerFired(timer_id=timer_id))
+            if timer_id == APPROVALS:  # the run, which goes on by now, denies what was asked, and sets the next
+                if writer.state.open_turn() is None:
+                    await writer.write(TimerFired(timer_id=timer_id))
             else:
-                enqueue(Turn(TurnLog(turn_id), timer.content, first=[next_of(timer, time.time())]))
+                enqueue(Turn(TurnLog(turn_id), timer.content, timer=timer))
         case _:
             return [timer for timer in timers.values() if not timer.timer_id.startswith(OUR_TIMERS)]
     return None

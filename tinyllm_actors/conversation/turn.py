@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tinyllm_actors.conversation.branch import OpenTurn
-    from tinyllm_actors.conversation.entries import Entry, TreeEntry
+    from tinyllm_actors.conversation.entries import Entry, TimerSet, TreeEntry
     from tinyllm_actors.conversation.run_journal import Resumption
     from tinyllm_actors.conversation.wishes import Cancel
     from tinyllm_actors.llm.messages import ContentPart
@@ -33,6 +33,7 @@ class Turn:
         content: what the user says.
         name: who of several users.
         first: what is written before its message.
+        timer: whose time has come, if that is what it was started by; gone or moved since, there is no such turn.
         resumption: where its run goes on, if it had begun before.
         open: what the journal says of it then.
         cancelled: why it is to end, if it is.
@@ -45,6 +46,7 @@ class Turn:
     content: str | list[ContentPart]
     name: str | None = None
     first: list[Entry] = field(default_factory=list["Entry"])
+    timer: TimerSet | None = None
     resumption: Resumption | None = None
     open: OpenTurn | None = None
     cancelled: str | None = None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tinyllm_actors.conversation.settings import ConversationSettings
     from tinyllm_actors.conversation.writer import Writer
     from tinyllm_actors.kernel import ActorContext, ChildSpec
+    from tinyllm_actors.tool import ApprovalRequest, Decision
 
 __all__ = ["TurnParts"]
 
@@ -53,3 +54,17 @@ class TurnParts:
         self.recorder = Recorder(writer, turns, live, table)
         self.agent = LazyAgent(Journalled(key, agent, self.recorder, settings.user_of), context)
         self.tidier = Tidier(key, settings, writer, self.agent.recall, context.spawn)
+
+    async def decide(self, call_id: str, decision: Decision) -> None:
+        """Decide on a call that waits for a person; when this returns, the decision is durable.
+
+        Raises:
+            UnknownApproval: no such call waits (any more).
+        """
+        await self.recorder.decide(call_id, decision)
+        await self.agent.decide(call_id, decision)
+
+    async def pending(self) -> list[ApprovalRequest]:
+        """Return the calls that wait for a person."""
+        asked = await self.agent.pending_approvals()
+        return [request for request in asked if self.recorder.decision(request.call_id) is None]

@@ -170,6 +170,13 @@ class Locate:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """Answers `Locate` where the conversation cannot be had. A failure would look like one of the set itself."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
 class Overdue:
     """The conversation has been starting for too long: tell those who wait for it, and let it go on."""
 

@@ -15,7 +15,7 @@ from tinyllm_actors.errors import EntryRejected, OutcomeUnknown, StoreError
 from tinyllm_actors.kernel import Backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tinyllm_actors.conversation.entries import Entry
     from tinyllm_actors.conversation.journal import Journal
@@ -87,8 +87,15 @@ class Writer:
         if self._held:
             await self.write()
 
-    async def write(self, *entries: Entry, snapshot: bool = False) -> list[Entry]:
+    async def write(
+        self, *entries: Entry, snapshot: bool = False, unless: Callable[[], bool] | None = None
+    ) -> list[Entry]:
         """Store entries behind the head, take them in, and return them as they were stored.
+
+        Args:
+            *entries: what.
+            snapshot: store all that is known instead.
+            unless: asked when all that was written before is in the state; where it holds, nothing is stored.
 
         Raises:
             EntryRejected: they cannot be stored as they are; nothing was, and the conversation goes on.
@@ -101,7 +108,8 @@ class Writer:
                 lock = self._lock = anyio.Lock(fast_acquire=True)
             try:
                 async with lock:
-                    found = await self._write(entries, snapshot=snapshot)
+                    if unless is None or not unless():
+                        found = await self._write(entries, snapshot=snapshot)
             finally:
                 if not lock.locked():
                     self._lock = None
