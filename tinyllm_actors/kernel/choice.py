@@ -16,6 +16,8 @@ def choice(kind: type[E], value: str) -> E:
     Raises:
         ValueError: there is no such member.
     """
+    if isinstance(value, kind):
+        return value
     try:
         return kind(value)
     except ValueError:

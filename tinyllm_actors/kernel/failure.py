@@ -33,7 +33,7 @@ def settle(cell: Cell, envelope: Envelope, error: BaseException, worker: Worker 
         What the failure was, after all.
     """
     error = meaning(cell, error, worker)
-    if isinstance(error, Exception):  # no cancellation, on any back end
+    if isinstance(error, Exception):
         _failed(cell, envelope, error)
         return error
     _cancelled(cell, envelope)
@@ -49,6 +49,8 @@ def meaning(cell: Cell, error: BaseException, worker: Worker | None) -> BaseExce
     though nobody closes it; else what is left of the error, see `without_cancellation`.
     """
     error = without_cancellation(error)
+    if isinstance(error, Exception):  # no cancellation, on any back end; to ask which class that is takes 0.6 µs
+        return error
     if isinstance(error, GeneratorExit):
         asked_for = worker is not None and worker.abandoned
     elif isinstance(error, anyio.get_cancelled_exc_class()):

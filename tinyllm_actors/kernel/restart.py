@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -153,21 +154,24 @@ class RestartWindow:
     # A list: they are few, and an empty deque takes 760 bytes of every supervisor.
     _times: list[float] = field(default_factory=list[float])
 
-    def _forget(self, now: float) -> None:
+    def _count(self, now: float) -> int:
+        """Return how many restarts are in the window that ends at `now`."""
         # OTP keeps a restart that is exactly `period` old inside the window.
-        while self._times and self._times[0] < now - self.period:
-            del self._times[0]
+        old = bisect_left(self._times, now - self.period)
+        if 2 * old > len(self._times):  # all at once and not each time: it moves those that stay
+            del self._times[:old]
+            old = 0
+        return len(self._times) - old
 
     def admit(self, now: float) -> bool:
         """Count a restart at `now`; False when that is one too many."""
-        self._forget(now)
+        count = self._count(now)
         self._times.append(now)
-        return len(self._times) <= self.max_restarts
+        return count < self.max_restarts
 
     def left(self, now: float) -> int:
         """Return how many restarts are left in the window that ends at `now`."""
-        self._forget(now)
-        return max(0, self.max_restarts - len(self._times))
+        return max(0, self.max_restarts - self._count(now))
 
 
 def affected(strategy: Strategy, children: Sequence[T], failed: T) -> list[T]:
