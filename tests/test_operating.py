@@ -98,7 +98,7 @@ async def test_a_turn_is_streamed_and_sent_again(make_app: Any) -> None:
         first, *pieces, last = await turn(app, "Where is A1?", "t1")
         assert first == {"accepted": "t1"}
         assert "".join(piece["text"] for piece in pieces) == "On its way."
-        assert last["result"]["status"] == "success"
+        assert last == {"answer": "On its way."}
         assert (await turn(app, "Where is A1?", "t1"))[-1] == last
         _, history = await Client(app).send("GET", "/ada/1")
         assert [message["role"] for message in history] == ["user", "assistant", "tool", "assistant"]
@@ -126,7 +126,7 @@ async def test_an_approval_survives_the_process(make_app: Any, tmp_path: Path) -
         status, refused = await Client(app).send("POST", "/ada/1/approvals/nothing", {"approve": True})
         assert (status, refused["error"]) == (404, "UnknownApproval")
         await Client(app).send("POST", f"/ada/1/approvals/{question['call_id']}", {"approve": True})
-        assert (await turn(app, "Refund A1.", "t1"))[-1]["result"]["status"] == "success"
+        assert (await turn(app, "Refund A1.", "t1"))[-1] == {"answer": "Done."}
         _, history = await Client(app).send("GET", "/ada/1")
         assert [message.get("content") for message in history] == ["Refund A1.", None, "5 paid back for A1", "Done."]
 
@@ -141,5 +141,5 @@ async def test_who_leaves_cancels_nothing_and_who_cancels_does(make_app: Any) ->
         await anyio.wait_all_tasks_blocked()
         assert (await app.state.chats["ada/1"].report()).turn_id == "t1"
         assert await Client(app).send("DELETE", "/ada/1/turns/t1") == (200, True)
-        assert (await turn(app, "Hello?", "t1"))[-1]["result"]["error"]["type"] == "RunCancelled"
+        assert (await turn(app, "Hello?", "t1"))[-1] == {"failed": "RunCancelled", "retryable": False}
         assert "ConversationActor RUNNING" in app.state.system.inspect().render()
