@@ -241,6 +241,29 @@ def test_a_turn_is_taken_back_where_nobody_goes_on_with_it(end: str, backend: st
     VirtualClock(backend).run(main)
 
 
+async def test_a_turn_that_was_not_stored_is_asked_for_at_once(kept: ConversationStore) -> None:
+    """The other process knows nothing of what waited here behind the turn that it took over."""
+    gate = Gate()
+    async with ActorSystem("a") as here:
+        ours = await here.conversations(Agent.spec(model=Parrot(), tools=[gate.again]), store=kept)
+        results: dict[str, Any] = {}
+
+        async def send(turn_id: str, content: str) -> None:
+            results[turn_id] = await ours["k"](content, turn_id=turn_id)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(send, "t", "call again")
+            await gate.began.wait()
+            group.start_soon(send, "u", "hello")
+            await anyio.wait_all_tasks_blocked()
+            await kept.claim(["k"], "a process that dies")
+            with anyio.fail_after(60):  # and not after two minutes
+                gate.open.set()
+                await until(lambda: len(results) == 2)
+        assert (answer_of(results["t"]), answer_of(results["u"])) == ("re: call again", "re: hello")
+        assert said(await ours["k"].history())[-3:] == ["re: call again", "hello", "re: hello"]
+
+
 def _same(store: Any) -> ConversationStore:
     """Return another store of the same journals, as another process has it."""
     if isinstance(store, SQLiteStore):
