@@ -29,13 +29,19 @@ pytestmark = pytest.mark.anyio
 random_ = random.Random(3)
 ROWS = [Row(f"text {n}", [random_.gauss(0, 1) for _ in range(8)], {"n": n, "rare": n % 100 == 0}) for n in range(1500)]
 QUERY = [random_.gauss(0, 1) for _ in range(8)]
+LISTS, PROBES = 20, 18
+"""Groups of an IVFFlat index, and those that a search looks at.
+
+The server makes the groups by chance, which cannot be seeded. In 10 of 20 groups up to four of the 20 nearest rows were
+missing now and then; in 18 of them, over 600 indexes, none.
+"""
 
 
-async def ask(uri: str, statement: str, *arguments: object) -> list[Any]:
+async def ask(uri: str, statement: str, *arguments: object, settings: dict[str, str] | None = None) -> list[Any]:
     """Return the rows of a statement that does not go through the store."""
 
     async def fetch() -> list[Any]:
-        connection = await asyncpg.connect(uri, password="")
+        connection = await asyncpg.connect(uri, password="", server_settings=settings)
         try:
             return await connection.fetch(statement, *arguments)
         finally:
@@ -59,7 +65,8 @@ async def plan(uri: str, metric: Any) -> str:
     [row] = await ask(uri, f"{PLACE} WHERE name = 'c'")
     place = Place(*row.values())
     statement, _ = nearest(place, metric, 10, None, vectors=False)
-    lines = [row[0] for row in await ask(uri, f"EXPLAIN {statement}", str(QUERY))]
+    settings = {"ivfflat.probes": f"{PROBES}"}
+    lines = [row[0] for row in await ask(uri, f"EXPLAIN {statement}", str(QUERY), settings=settings)]
     methods = await ask(uri, "SELECT indexdef FROM pg_indexes WHERE indexname = $1", place.index)
     assert any(f"Index Scan using {place.index}" in line for line in lines), lines
     return methods[0][0]
@@ -76,14 +83,15 @@ async def test_indexes_are_used_and_find_nearly_all(store: PostgresVectorStore, 
     await store.create("c", dimensions=8, metric=metric)
     await store.upsert("c", ROWS)
     exact = await store.search("c", QUERY, 20)
-    for index, name in ((Hnsw(m=8, ef_construction=32), "hnsw"), (IvfFlat(lists=20), "ivfflat")):
-        await store.build_index("c", index)
-        assert name in await plan(postgres_uri, metric)
-        assert common(await store.search("c", QUERY, 20), exact) >= 0.9
-        scores = [hit.score for hit in await store.search("c", QUERY, 50)]
-        assert scores == sorted(scores, reverse=True)
-    await store.build_index("c", None)
-    assert [hit.id for hit in await store.search("c", QUERY, 20)] == [hit.id for hit in exact]
+    async with PostgresVectorStore(postgres_uri, probes=PROBES) as indexed:
+        for index, name in ((Hnsw(m=8, ef_construction=32), "hnsw"), (IvfFlat(lists=LISTS), "ivfflat")):
+            await indexed.build_index("c", index)
+            assert name in await plan(postgres_uri, metric)
+            assert common(await indexed.search("c", QUERY, 20), exact) >= 0.9
+            scores = [hit.score for hit in await indexed.search("c", QUERY, 50)]
+            assert scores == sorted(scores, reverse=True)
+        await indexed.build_index("c", None)
+        assert [hit.id for hit in await indexed.search("c", QUERY, 20)] == [hit.id for hit in exact]
 
 
 async def test_a_filter_that_few_pass_still_finds_k(postgres_uri: str, store: PostgresVectorStore) -> None:
