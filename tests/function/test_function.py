@@ -8,6 +8,7 @@ import anyio
 import pytest
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from tests.function.doubling import Double, Number, states_of
 from tinyllm_actors import ActorSystem, Function, Supervisor
 from tinyllm_actors.errors import ActorFailed, FunctionFailed, InvalidTransition, RateLimited
 from tinyllm_actors.function import FUNCTION, CallFailed, States, Step, as_function, unwrap
@@ -15,31 +16,6 @@ from tinyllm_actors.function.states import ENDINGS
 from tinyllm_actors.kernel import ChildFailed, Transition
 
 pytestmark = pytest.mark.anyio
-
-
-class Number(BaseModel):
-    n: int
-
-
-class Double(Function):
-    input_validator = Number
-    output_validator = Number
-    processed_output_validator = Number
-
-    async def run(self, n: int, **rest: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return {"n": 2 * n}
-
-
-async def states_of(function: Any, **arguments: Any) -> tuple[Any, list[str]]:
-    """Call a Function and return its dictionary with the states it went through."""
-    async with ActorSystem("test") as system, system.events(Transition) as events:
-        ref = await system.spawn(function)
-        result = await ref(**arguments)
-        seen: list[str] = []
-        while (event := events.receive_nowait()) is not None:
-            if event.machine == "function" and event.path == ref.path:
-                seen.append(event.target)
-        return result, seen
 
 
 async def test_a_call_goes_through_the_states_in_order() -> None:

@@ -2,52 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
+from tests.kernel.parts import LOG, Part, at_once, crash, parts, restarts
 from tinyllm_actors.errors import ChildLimitExceeded
 from tinyllm_actors.kernel import (
-    Actor,
     ActorSystem,
     ChildRestarted,
     DynamicSupervisor,
     ExitKind,
     Restart,
     Strategy,
-    Supervisor,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from tinyllm_actors.kernel import ChildSpec, ExitReason
+    from tinyllm_actors.kernel import ExitReason
 
 
 pytestmark = pytest.mark.anyio
-
-LOG: list[str] = []
-
-
-class Part(Actor):
-    """Writes down each start and stop, does what it is told, and knows its incarnation."""
-
-    async def started(self) -> None:
-        LOG.append(f"+{self.context.name}")
-
-    async def receive(self, message: Callable[[Part], Awaitable[Any]] | str) -> Any:
-        if isinstance(message, str):
-            return self.context.incarnation
-        return await message(self)
-
-    async def stopped(self, reason: ExitReason) -> None:
-        LOG.append(f"-{self.context.name}")
-
-
-async def crash(_: Part) -> None:
-    """Fail in a handler."""
-    raise LookupError("crash")
 
 
 @pytest.fixture(autouse=True)
@@ -55,22 +30,10 @@ def _fresh_log() -> None:
     LOG.clear()
 
 
-def _supervisor(strategy: Strategy, **options: Any) -> Supervisor:
-    return Supervisor(strategy=strategy, backoff=None, **options)
-
-
-def _parts(*names: str, **options: Any) -> list[ChildSpec]:
-    return [Part.spec().named(name).with_options(**options) for name in names]
-
-
-async def _restarts(events: Any, count: int) -> list[str]:
-    return [(await events.receive()).path for _ in range(count)]
-
-
 async def test_rule_09_a_dynamic_supervisor_bounds_its_children() -> None:
     """`max_children` refuses one too many with a typed error, and counts those that live now."""
     async with ActorSystem() as system:
-        pool = await system.supervise(DynamicSupervisor(max_children=2), _parts("a"), name="pool")
+        pool = await system.supervise(DynamicSupervisor(max_children=2), parts("a"), name="pool")
         b = await pool.spawn(Part, name="b")
         with pytest.raises(ChildLimitExceeded, match=r"'pool'.*2") as caught:
             await pool.spawn(Part, name="c")
@@ -100,11 +63,11 @@ async def test_rule_09_a_dynamic_supervisor_stops_its_children_together() -> Non
 
 async def test_rule_09_a_restarted_dynamic_supervisor_begins_without_its_guests() -> None:
     """Children that came later end with the incarnation of a dynamic supervisor; those of its specs start again."""
-    async with ActorSystem(supervisor=_supervisor(Strategy.ONE_FOR_ONE)) as system, system.events(ChildRestarted) as e:
-        pool = await system.supervise(DynamicSupervisor(max_restarts=0), _parts("a"), name="pool")
+    async with ActorSystem(supervisor=at_once(Strategy.ONE_FOR_ONE)) as system, system.events(ChildRestarted) as e:
+        pool = await system.supervise(DynamicSupervisor(max_restarts=0), parts("a"), name="pool")
         guest = await pool.spawn(Part, name="guest")
         await guest.tell(crash)
-        assert await _restarts(e, 1) == ["pool"]
+        assert await restarts(e, 1) == ["pool"]
         assert not guest.alive
         assert [child.name for child in pool.children] == ["a"]
 
@@ -121,9 +84,9 @@ async def test_rule_09_significant_children_take_their_supervisor_along(
     async def leave(part: Part) -> None:
         part.context.stop()
 
-    specs = [*_parts("a", "b", restart=Restart.TRANSIENT, significant=True), *_parts("c")]
+    specs = [*parts("a", "b", restart=Restart.TRANSIENT, significant=True), *parts("c")]
     async with ActorSystem() as system:
-        s = await system.supervise(_supervisor(Strategy.ONE_FOR_ONE, auto_shutdown=auto_shutdown), specs, name="s")
+        s = await system.supervise(at_once(Strategy.ONE_FOR_ONE, auto_shutdown=auto_shutdown), specs, name="s")
         for name in leavers:
             ref = system[f"s/{name}"]
             await ref.tell(leave)
@@ -137,8 +100,8 @@ async def test_rule_09_significant_children_take_their_supervisor_along(
 
 async def test_rule_09_stopping_a_significant_child_does_not_take_its_supervisor_along() -> None:
     """Only an end of its own counts; one that somebody ordered does not."""
-    specs = [*_parts("a", restart=Restart.TRANSIENT, significant=True), *_parts("c")]
+    specs = [*parts("a", restart=Restart.TRANSIENT, significant=True), *parts("c")]
     async with ActorSystem() as system:
-        await system.supervise(_supervisor(Strategy.ONE_FOR_ONE, auto_shutdown="any"), specs, name="s")
+        await system.supervise(at_once(Strategy.ONE_FOR_ONE, auto_shutdown="any"), specs, name="s")
         await system["s/a"].stop()
         assert await system["s/c"].ask("incarnation") == 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
+from tests.kernel.parts import LOG, Part, at_once, crash, parts, restarts
 from tinyllm_actors.errors import ActorFailed, ActorStopped, NameTaken, StartFailed
 from tinyllm_actors.kernel import (
     Actor,
@@ -26,51 +27,17 @@ from tinyllm_actors.kernel import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
-    from tinyllm_actors.kernel import ChildSpec, ExitReason
+    from tinyllm_actors.kernel import ExitReason
 
 
 pytestmark = pytest.mark.anyio
-
-LOG: list[str] = []
-
-
-class Part(Actor):
-    """Writes down each start and stop, does what it is told, and knows its incarnation."""
-
-    async def started(self) -> None:
-        LOG.append(f"+{self.context.name}")
-
-    async def receive(self, message: Callable[[Part], Awaitable[Any]] | str) -> Any:
-        if isinstance(message, str):
-            return self.context.incarnation
-        return await message(self)
-
-    async def stopped(self, reason: ExitReason) -> None:
-        LOG.append(f"-{self.context.name}")
-
-
-async def crash(_: Part) -> None:
-    """Fail in a handler."""
-    raise LookupError("crash")
 
 
 @pytest.fixture(autouse=True)
 def _fresh_log() -> None:
     LOG.clear()
-
-
-def _supervisor(strategy: Strategy, **options: Any) -> Supervisor:
-    return Supervisor(strategy=strategy, backoff=None, **options)
-
-
-def _parts(*names: str, **options: Any) -> list[ChildSpec]:
-    return [Part.spec().named(name).with_options(**options) for name in names]
-
-
-async def _restarts(events: Any, count: int) -> list[str]:
-    return [(await events.receive()).path for _ in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -84,12 +51,12 @@ async def _restarts(events: Any, count: int) -> list[str]:
 async def test_rule_09_siblings_stop_in_reverse_and_start_in_order(strategy: Strategy, expected: list[str]) -> None:
     """The strategy says who restarts; they stop last first and start first first, and keep their references."""
     async with ActorSystem() as system, system.events(ChildRestarted) as events:
-        await system.supervise(_supervisor(strategy), _parts("a", "b", "c"), name="s")
+        await system.supervise(at_once(strategy), parts("a", "b", "c"), name="s")
         assert LOG == ["+a", "+b", "+c"]
         LOG.clear()
         with pytest.raises(ActorFailed):
             await system["s/b"].ask(crash)
-        await _restarts(events, len(expected) // 2)
+        await restarts(events, len(expected) // 2)
         assert expected == LOG
         incarnations = [await system[f"s/{name}"].ask("incarnation") for name in "abc"]
         assert incarnations == [1 + LOG.count(f"+{name}") for name in "abc"]
@@ -105,7 +72,7 @@ async def test_rule_09_one_for_one_leaves_siblings_alone() -> None:
         return "undisturbed"
 
     async with ActorSystem() as system, system.events(ChildRestarted) as events, anyio.create_task_group() as group:
-        await system.supervise(_supervisor(Strategy.ONE_FOR_ONE), _parts("a", "b"), name="s")
+        await system.supervise(at_once(Strategy.ONE_FOR_ONE), parts("a", "b"), name="s")
 
         async def ask() -> None:
             assert await system["s/a"].ask(wait) == "undisturbed"
@@ -113,21 +80,21 @@ async def test_rule_09_one_for_one_leaves_siblings_alone() -> None:
         group.start_soon(ask)
         await entered.wait()
         await system["s/b"].tell(crash)
-        assert await _restarts(events, 1) == ["s/b"]
+        assert await restarts(events, 1) == ["s/b"]
         release.set()
 
 
 @pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE])
 async def test_rule_09_temporary_children_are_never_restarted(strategy: Strategy) -> None:
     """A temporary child ends with its own failure, and with that of a sibling it depends on, for good."""
-    specs = [*_parts("a"), *_parts("b", restart=Restart.TEMPORARY), *_parts("c")]
+    specs = [*parts("a"), *parts("b", restart=Restart.TEMPORARY), *parts("c")]
     async with ActorSystem() as system, system.events(ChildRestarted) as events:
-        await system.supervise(_supervisor(strategy), specs, name="s")
+        await system.supervise(at_once(strategy), specs, name="s")
         b = system["s/b"]
         await system["s/a"].tell(crash)
         reason = await b.join()
         assert reason.kind is ExitKind.SHUTDOWN
-        assert await _restarts(events, 2) == ["s/a", "s/c"]
+        assert await restarts(events, 2) == ["s/a", "s/c"]
         assert LOG == ["+a", "+b", "+c", "-c", "-b", "-a", "+a", "+c"]
         with pytest.raises(ActorStopped):
             await b.ask("incarnation")
@@ -151,7 +118,7 @@ async def test_rule_09_restart_types(restart: Restart, how: str, restarted: bool
         part.context.stop()
 
     async with ActorSystem() as system, system.events(ChildRestarted, ActorTerminated) as events:
-        await system.supervise(_supervisor(Strategy.ONE_FOR_ONE), _parts("a", restart=restart), name="s")
+        await system.supervise(at_once(Strategy.ONE_FOR_ONE), parts("a", restart=restart), name="s")
         ref = system["s/a"]
         await ref.tell({"leave": leave, "crash": crash}[how])
         event = await events.receive()
@@ -166,7 +133,7 @@ async def test_rule_09_restart_types(restart: Restart, how: str, restarted: bool
 async def test_rule_09_a_stop_is_final_for_every_restart_type() -> None:
     """`ref.stop()` and `ref.kill()` are orders, after which not even a permanent child comes back."""
     async with ActorSystem() as system:
-        await system.supervise(_supervisor(Strategy.ONE_FOR_ALL), _parts("a", "b", "c"), name="s")
+        await system.supervise(at_once(Strategy.ONE_FOR_ALL), parts("a", "b", "c"), name="s")
         a, b, c = (system[f"s/{name}"] for name in "abc")
         assert (await a.stop()).kind is ExitKind.STOPPED
         assert (await b.kill()).kind is ExitKind.KILLED
@@ -201,13 +168,13 @@ async def test_rule_09_a_new_failure_during_a_restart_takes_it_over() -> None:
         system.events(ChildRestarted) as events,
         system.events(ChildFailed) as failures,
     ):
-        await system.supervise(_supervisor(Strategy.REST_FOR_ONE), specs, name="s")
+        await system.supervise(at_once(Strategy.REST_FOR_ONE), specs, name="s")
         await system["s/c"].tell(crash)
         await starting.wait()
         await system["s/a"].tell(crash)
         assert [(await failures.receive()).path for _ in range(2)] == ["s/c", "s/a"]
         go_on.set()
-        assert await _restarts(events, 3) == ["s/a", "s/b", "s/c"]
+        assert await restarts(events, 3) == ["s/a", "s/b", "s/c"]
         assert most == 1
         assert running == {"a": 1, "b": 1, "c": 1}
 
@@ -225,9 +192,9 @@ async def test_rule_09_a_start_that_fails_leaves_nobody_waiting() -> None:
     def decider(cause: BaseException) -> Directive:
         return Directive.STOP if isinstance(cause, ConnectionError) else Directive.RESTART
 
-    specs = [*_parts("a"), Fragile.spec().named("b"), *_parts("c")]
+    specs = [*parts("a"), Fragile.spec().named("b"), *parts("c")]
     async with ActorSystem() as system:
-        await system.supervise(_supervisor(Strategy.ONE_FOR_ALL, decider=decider), specs, name="s")
+        await system.supervise(at_once(Strategy.ONE_FOR_ALL, decider=decider), specs, name="s")
         b = system["s/b"]
         broken = True
         await system["s/a"].tell(crash)
@@ -237,14 +204,14 @@ async def test_rule_09_a_start_that_fails_leaves_nobody_waiting() -> None:
 
 async def test_rule_09_a_restarted_supervisor_brings_its_children_back() -> None:
     """When a supervisor restarts, its children stop in reverse, start in order, and their references stay valid."""
-    async with ActorSystem(supervisor=_supervisor(Strategy.ONE_FOR_ONE)) as system, system.events(ChildRestarted) as e:
-        config = _supervisor(Strategy.ONE_FOR_ONE, max_restarts=0)
-        specs = [*_parts("a", "b"), *_parts("once", restart=Restart.TEMPORARY)]
+    async with ActorSystem(supervisor=at_once(Strategy.ONE_FOR_ONE)) as system, system.events(ChildRestarted) as e:
+        config = at_once(Strategy.ONE_FOR_ONE, max_restarts=0)
+        specs = [*parts("a", "b"), *parts("once", restart=Restart.TEMPORARY)]
         await system.supervise(config, specs, name="s")
         a, b, once = (system[f"s/{name}"] for name in ("a", "b", "once"))
         LOG.clear()
         await b.tell(crash)
-        assert await _restarts(e, 1) == ["s"]
+        assert await restarts(e, 1) == ["s"]
         assert LOG == ["-once", "-b", "-a", "+a", "+b"]
         assert [await a.ask("incarnation"), await b.ask("incarnation")] == [2, 2]
         assert not once.alive
@@ -256,15 +223,15 @@ async def test_rule_09_a_restarted_supervisor_starts_whom_it_had_lost() -> None:
     async def leave(part: Part) -> None:
         part.context.stop()
 
-    async with ActorSystem(supervisor=_supervisor(Strategy.ONE_FOR_ONE)) as system, system.events(ChildRestarted) as e:
-        config = _supervisor(Strategy.REST_FOR_ONE, max_restarts=0)
-        supervisor = await system.supervise(config, _parts("a", "b", "c", restart=Restart.TRANSIENT), name="s")
+    async with ActorSystem(supervisor=at_once(Strategy.ONE_FOR_ONE)) as system, system.events(ChildRestarted) as e:
+        config = at_once(Strategy.REST_FOR_ONE, max_restarts=0)
+        supervisor = await system.supervise(config, parts("a", "b", "c", restart=Restart.TRANSIENT), name="s")
         old = system["s/b"]
         await old.tell(leave)
         await old.join()
         LOG.clear()
         await system["s/c"].tell(crash)
-        assert await _restarts(e, 1) == ["s"]
+        assert await restarts(e, 1) == ["s"]
         assert LOG == ["-c", "-a", "+a", "+b", "+c"]
         assert [child.name for child in supervisor.children] == ["a", "b", "c"]
         assert not old.alive
@@ -273,14 +240,14 @@ async def test_rule_09_a_restarted_supervisor_starts_whom_it_had_lost() -> None:
 
 async def test_rule_09_nested_supervisors_restart_as_a_tree() -> None:
     """A subtree restarts as one child of its supervisor, from the leaves up and back."""
-    root = _supervisor(Strategy.ONE_FOR_ALL)
+    root = at_once(Strategy.ONE_FOR_ALL)
     async with ActorSystem(supervisor=root) as system, system.events(ChildRestarted) as events:
-        await system.supervise(_supervisor(Strategy.ONE_FOR_ONE), _parts("a", "b"), name="left")
+        await system.supervise(at_once(Strategy.ONE_FOR_ONE), parts("a", "b"), name="left")
         right = await system.spawn(Part, name="right")
         leaf = system["left/a"]
         LOG.clear()
         await right.tell(crash)
-        assert await _restarts(events, 2) == ["left", "right"]
+        assert await restarts(events, 2) == ["left", "right"]
         assert LOG == ["-right", "-b", "-a", "+a", "+b", "+right"]
         assert await leaf.ask("incarnation") == 2
 
@@ -288,7 +255,7 @@ async def test_rule_09_nested_supervisors_restart_as_a_tree() -> None:
 async def test_rule_09_a_stray_message_does_not_restart_a_supervisor() -> None:
     """What is told to a supervisor becomes a dead letter, an ask and a stream fail, and its children stay up."""
     async with ActorSystem() as system:
-        supervisor = await system.supervise(_supervisor(Strategy.ONE_FOR_ONE), _parts("a"), name="s")
+        supervisor = await system.supervise(at_once(Strategy.ONE_FOR_ONE), parts("a"), name="s")
         await supervisor.tell("stray")
         with pytest.raises(ActorFailed, match="takes no messages"):
             await supervisor.ask("stray")

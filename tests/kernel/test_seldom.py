@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
+from tests.kernel.doer import PATIENT, Doer, crash
 from tinyllm_actors.errors import ActorFailed, AskTimeout
 from tinyllm_actors.kernel import (
     Actor,
@@ -19,7 +20,6 @@ from tinyllm_actors.kernel import (
     Pool,
     Reply,
     StateMachineActor,
-    Supervisor,
 )
 from tinyllm_actors.testing import Puppet
 
@@ -29,20 +29,6 @@ if TYPE_CHECKING:
     from tinyllm_actors.kernel import ActorRef
 
 pytestmark = pytest.mark.anyio
-
-PATIENT = Supervisor(max_restarts=100, backoff=None)
-
-
-class Doer(Actor):
-    """Does what it is told, as a handler."""
-
-    async def receive(self, message: Callable[[Doer], Awaitable[Any]]) -> Any:
-        return await message(self)
-
-
-async def crash(actor: Actor) -> None:
-    """Raise in a handler."""
-    raise LookupError("broken")
 
 
 async def test_a_snapshot_of_a_busy_actor_that_fails_is_told() -> None:

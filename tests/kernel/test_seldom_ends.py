@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
+from tests.kernel.doer import PATIENT, Doer, crash
 from tinyllm_actors.errors import RestartLimitExceeded, StartFailed
 from tinyllm_actors.kernel import (
     Actor,
@@ -20,25 +21,9 @@ from tinyllm_actors.kernel.scheduler import Suspension, Worker, begin, resume
 from tinyllm_actors.kernel.slots import current_backend
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from tinyllm_actors.kernel import ActorRef
 
 pytestmark = pytest.mark.anyio
-
-PATIENT = Supervisor(max_restarts=100, backoff=None)
-
-
-class Doer(Actor):
-    """Does what it is told, as a handler."""
-
-    async def receive(self, message: Callable[[Doer], Awaitable[Any]]) -> Any:
-        return await message(self)
-
-
-async def crash(actor: Actor) -> None:
-    """Raise in a handler."""
-    raise LookupError("broken")
 
 
 async def test_a_child_that_is_stopped_while_its_supervisor_starts_again_is_made_anew() -> None:
