@@ -309,6 +309,7 @@ def exhaust(backend: str, pattern: str, folder: Path, *, writes_only: bool, firs
     _, (expected, count, writes, valid) = in_child(lambda: run(backend, pattern, None, log))
     points: list[int] = writes if writes_only else list(range(1, count + 1))
     assert valid
+    assert points, "nothing was done: is there something in the store from an earlier run?"
     asked = sum(line[0] == "asked" for line in notes(log))
     broken = 0
     for point in points:

@@ -28,6 +28,7 @@ from tinyllm_actors.errors import (
     StartFailed,
     StoreError,
     StoreUnavailable,
+    SystemClosed,
     UnknownActor,
 )
 from tinyllm_actors.kernel import (
@@ -227,6 +228,8 @@ class ConversationHub(Actor):
         spec = ConversationActor.spec(key, self._spec, self.table, self._settings)
         try:
             ref = await self.context.spawn(spec, name=key.replace("%", "%25").replace("/", "%2F"))
+        except SystemClosed:  # whoever waits is told so by the end of the set
+            return
         except Exception as error:
             self._occupied -= 1
             self.table.entries.pop(key, None)
