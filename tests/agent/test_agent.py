@@ -151,6 +151,21 @@ async def test_a_silent_model_is_given_up() -> None:
         assert answer_of(await agent(content="Hello?")) == "Here."
 
 
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_silent_model_is_given_up_before_the_deadline(streamed: bool) -> None:
+    """The caller hears of the model's silence a moment before it would hear of its own time-out only."""
+    model = ScriptedModel([hang(), text("Here.")])
+    async with ActorSystem("test") as system:
+        agent = await system.spawn(Agent.spec(model=model, idle_timeout=1000.0, max_retries=0))
+        began = anyio.current_time()
+        patient = agent.within(20.0)
+        result = (await collect(patient, "Hello?"))[-1].result if streamed else await patient(content="Hello?")
+        assert result["error"]["type"] == "ModelTimeout"
+        assert 18.0 < anyio.current_time() - began < 20.0
+        assert answer_of(await agent(content="Hello?")) == "Here."
+
+
 async def test_a_run_has_a_limit_of_steps() -> None:
     """A model that never answers is stopped at the limit; the completed results are kept."""
     model = ScriptedModel([tool_call("lookup", key=str(n)) for n in range(3)])

@@ -120,14 +120,12 @@ async def test_a_dropped_stream_is_an_error_that_names_it(model: str) -> None:
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
-async def test_a_silent_server_is_an_error_within_the_deadline(model: str, streamed: bool) -> None:
-    """A server that hangs is given up at the deadline, with its silence as the cause; the next question works."""
+async def test_a_silent_server_is_an_error(model: str, streamed: bool) -> None:
+    """A server that hangs is given up, with its silence as the cause; the next question works."""
     with anyio.fail_after(30):
         async with FaultServer([hang(), answer("January 1st.")]) as server, ActorSystem("test") as system:
-            agent = await system.spawn(spec(model, server, max_retries=0), name="Agent")
-            started = anyio.current_time()
-            result = await ask(agent.within(1.0), "When?", streamed=streamed)
-            assert anyio.current_time() - started < 1.0
+            agent = await system.spawn(spec(model, server, max_retries=0, idle_timeout=1.0), name="Agent")
+            result = await ask(agent, "When?", streamed=streamed)
             assert result["status"] == "error"
             assert result["error"]["type"] == "ModelTimeout"
             again = await ask(agent, "When, please?", streamed=streamed)
