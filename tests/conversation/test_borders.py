@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from tests.conversation.parrot import Parrot
-from tests.conversation.test_runtime import answer_of, said
+from tests.conversation.test_runtime import answer_of, failed, said
 from tinyllm_actors import ActorSystem, Agent, tool
 from tinyllm_actors.conversation import CallResult, MemoryStore, TurnStarted, open_journal, thaw
 from tinyllm_actors.errors import EntryRejected, MessageRejected
@@ -24,9 +24,9 @@ async def test_what_is_no_message_is_refused(content: Any) -> None:
         chats = await system.conversations(Agent.spec(model=Parrot()), store=store)
         chat = chats["k"]
         for told in (await chat(content), await chat(content=content), await chat.edit("e", content)):
-            assert told["error"]["type"] == "MessageRejected"
-            assert told["error"]["state"] == "ACCEPTANCE"
-            assert repr(content)[:40] in told["message"]
+            assert failed(told)["error"]["type"] == "MessageRejected"
+            assert failed(told)["error"]["state"] == "ACCEPTANCE"
+            assert repr(content)[:40] in failed(told)["message"]
         with pytest.raises(MessageRejected):
             await chat.inject(content)
         with pytest.raises(MessageRejected):

@@ -13,7 +13,7 @@ import pytest
 from tests.conversation.parrot import Parrot
 from tests.conversation.test_lazy_agent import Slow
 from tests.conversation.test_races import BACKENDS, until
-from tests.conversation.test_runtime import Gate, answer_of, said
+from tests.conversation.test_runtime import Gate, answer_of, failed, said
 from tinyllm_actors import ActorSystem, Agent
 from tinyllm_actors.conversation import Compaction, MemoryStore, hub
 from tinyllm_actors.errors import EntryRejected
@@ -137,7 +137,7 @@ def test_nobody_waits_for_ever_for_a_start(backend: str) -> None:
                     group.start_soon(chats[f"{number}"], "?")
                 for key in ("1", "1", "last"):
                     with anyio.fail_after(60):
-                        assert (await chats[key]("?"))["error"]["type"] == "StoreUnavailable"
+                        assert failed(await chats[key]("?"))["error"]["type"] == "StoreUnavailable"
             disk.set()
             assert answer_of(await chats["last"]("?")) == "re: ?"
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conversation.parrot import Parrot
 from tests.conversation.test_races import until
-from tests.conversation.test_runtime import Gate, answer_of, said
+from tests.conversation.test_runtime import Gate, answer_of, failed, said
 from tinyllm_actors import ActorSystem, Agent, tool
 from tinyllm_actors.agent import ApprovalRequested
 from tinyllm_actors.conversation import (
@@ -52,8 +52,8 @@ async def test_a_turn_that_was_cancelled_before_a_crash_ends_so_after_it() -> No
     async with ActorSystem("a") as system:
         chats = await system.conversations(Agent.spec(model=ScriptedModel([])), store=store)
         told = await chats["k"]("?", turn_id="t")
-        assert told["error"]["type"] == "RunCancelled"
-        assert "enough" in told["message"]
+        assert failed(told)["error"]["type"] == "RunCancelled"
+        assert "enough" in failed(told)["message"]
 
 
 async def test_what_a_run_did_not_hear_is_a_turn_of_its_own() -> None:
@@ -124,7 +124,7 @@ async def test_cancelling_twice_is_cancelling() -> None:
             try:
                 [(entry_id, _)] = await chat.user_entries()
                 told = await chat.edit(entry_id, "other")
-                assert told["error"]["type"] == "ConversationBusy"
+                assert failed(told)["error"]["type"] == "ConversationBusy"
                 assert await chat.cancel("one")
                 await chat.cancel("two")  # it may have ended by now
             finally:

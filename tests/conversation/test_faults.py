@@ -11,7 +11,7 @@ import pytest
 
 from tests.conversation.parrot import Parrot
 from tests.conversation.test_races import BACKENDS, until
-from tests.conversation.test_runtime import Gate, answer_of, said
+from tests.conversation.test_runtime import Gate, answer_of, failed, said
 from tinyllm_actors import ActorSystem, Agent
 from tinyllm_actors.agent import ToolStarted
 from tinyllm_actors.conversation import INTERRUPTED, MemoryStore, TurnStarted, codec
@@ -100,7 +100,7 @@ async def test_a_store_that_fails_in_a_turn_loses_nothing(kept: ConversationStor
         await until(lambda: broken.seen >= (2 if after else 3))
         for _ in range(1 if after else 3):  # what is stored all the same is known in the end
             told = await chat("more", turn_id="u")
-            assert (told["error"]["type"], told["error"]["retryable"]) == (type(error).__name__, True)
+            assert (failed(told)["error"]["type"], failed(told)["error"]["retryable"]) == (type(error).__name__, True)
         assert not await chats.quarantined()
         broken.mend()
         assert answer_of(await chat("call slow", turn_id="t")) == "re: call slow"
@@ -124,7 +124,7 @@ async def test_a_store_that_fails_at_the_start_of_a_conversation(kept: Conversat
             for _ in range(3):
                 with pytest.raises(StoreUnavailable, match="away"):
                     await chats["k"].history()
-                assert (await chats["k"]("2"))["error"]["retryable"]
+                assert failed(await chats["k"]("2"))["error"]["retryable"]
             broken.mend()
         assert said(await chats["k"].history()) == ["1", "re: 1"]
         assert answer_of(await chats["k"]("2")) == "re: 2"
@@ -297,7 +297,7 @@ async def test_a_file_that_fails_is_used_again(fault: str, tmp_path: Path) -> No
         if fault == "read-only":  # the connection is replaced, so the next try, of the caller itself, succeeds
             assert told["status"] == "success"
         else:
-            assert (told["error"]["type"], told["error"]["retryable"]) == (kinds[fault], True)
+            assert (failed(told)["error"]["type"], failed(told)["error"]["retryable"]) == (kinds[fault], True)
             await anyio.to_thread.run_sync(harm, True)
         assert answer_of(await chats["k"]("x" * 100_000, turn_id="t")).startswith("re: xxx")
         await anyio.to_thread.run_sync(other.close)
@@ -357,10 +357,10 @@ def test_a_disk_that_hangs_is_told_in_time(backend: str) -> None:
                 gate.open.set()
                 with anyio.fail_after(100):
                     told = await chats["other"]("?")
-                assert (told["error"]["type"], told["error"]["retryable"]) == ("StoreUnavailable", True)
+                assert (failed(told)["error"]["type"], failed(told)["error"]["retryable"]) == ("StoreUnavailable", True)
             assert results[0]["error"]["type"] == "OutcomeUnknown"
             with anyio.fail_after(100):
-                assert (await chats["k"]("call slow", turn_id="t"))["error"]["retryable"]
+                assert failed(await chats["k"]("call slow", turn_id="t"))["error"]["retryable"]
             disk.set()
             assert answer_of(await chats["k"]("call slow", turn_id="t")) == "re: call slow"
             assert answer_of(await chats["other"]("?")) == "re: ?"
@@ -376,11 +376,11 @@ async def test_what_is_too_large_costs_its_sender_only(monkeypatch: pytest.Monke
         chats = await system.conversations(Agent.spec(model=Parrot()), store="memory:", max_failures=0)
         chat = chats["k"]
         assert answer_of(await chat("small")) == "re: small"
-        assert (await chat("x" * 4000))["error"]["type"] == "EntryRejected"
+        assert failed(await chat("x" * 4000))["error"]["type"] == "EntryRejected"
         [(entry_id, _)] = await chat.user_entries()
-        assert (await chat.edit(entry_id, "x" * 4000))["error"]["type"] == "EntryRejected"
+        assert failed(await chat.edit(entry_id, "x" * 4000))["error"]["type"] == "EntryRejected"
         assert said(await chat.history()) == ["small", "re: small"]
-        assert (await chat("y" * 2800))["error"]["type"] == "EntryRejected"  # the answer is
+        assert failed(await chat("y" * 2800))["error"]["type"] == "EntryRejected"  # the answer is
         assert answer_of(await chat("still")) == "re: still"
         with pytest.raises(Exception, match="bytes"):
             await chat.remind("z" * 4000, after=60)

@@ -10,7 +10,7 @@ import structlog
 
 from tests.conversation.parrot import Parrot
 from tests.conversation.test_races import until
-from tests.conversation.test_runtime import Gate, said
+from tests.conversation.test_runtime import Gate, failed, said
 from tinyllm_actors import ActorSystem, Agent
 from tinyllm_actors.conversation import Compaction, MemoryStore
 from tinyllm_actors.errors import ConversationQuarantined
@@ -100,12 +100,12 @@ async def test_an_agent_that_cannot_start_is_told_to_who_asks() -> None:
     async with ActorSystem("b") as system:
         chats = await system.conversations(Broken.spec(model=Parrot()), store=store, max_failures=1)
         result = await chats["k"]("?", turn_id="t")
-        assert (result["status"], result["error"]["type"]) == ("error", "RuntimeError")
-        assert "no licence" in result["message"]
+        assert (result["status"], failed(result)["error"]["type"]) == ("error", "RuntimeError")
+        assert "no licence" in failed(result)["message"]
         assert said(await chats["k"].history()) == ["before", "re: before"]
         assert len(await chats["k"].page()) == 3
         second = await chats["k"]("?", turn_id="t")
-        assert "no licence" in second["message"]
+        assert "no licence" in failed(second)["message"]
         with pytest.raises(ConversationQuarantined, match="no licence"):
             await chats["k"].history()
         Broken.reason = None

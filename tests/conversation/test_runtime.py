@@ -26,6 +26,8 @@ from tinyllm_actors.tool import ToolContext
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tinyllm_actors.function import Failure, Result
+
 pytestmark = pytest.mark.anyio
 
 
@@ -33,6 +35,12 @@ def answer_of(result: Any) -> str:
     """Return the text of a success."""
     assert result["status"] == "success", result
     return result["output"]["response"]["choices"][0]["message"]["content"]
+
+
+def failed(result: Result) -> Failure:
+    """Return what is a failure."""
+    assert result["status"] == "error", result
+    return result
 
 
 def said(messages: Sequence[Any]) -> list[Any]:
@@ -126,7 +134,7 @@ async def test_turns_wait_in_order_and_in_bounds() -> None:
             await gate.began.wait()
             group.start_soon(chat, "2?")
             await anyio.wait_all_tasks_blocked()
-            assert (await chat("3?"))["error"]["type"] == "ConversationBusy"
+            assert failed(await chat("3?"))["error"]["type"] == "ConversationBusy"
             with pytest.raises(ConversationBusy, match="'k'"):
                 async with chat.stream("4?"):
                     pass
@@ -291,11 +299,11 @@ async def test_a_conversation_in_a_crash_loop_is_quarantined() -> None:
         chats = await system.conversations(Broken.spec(model=model), store="memory:", max_failures=1)
         bad = chats["bad"]
         first = await bad("Hello?", turn_id="t")
-        assert "no disk" in str(first["message"])
+        assert "no disk" in str(failed(first)["message"])
         second = await bad("Hello?", turn_id="t")
         assert second["status"] == "error"
         third = await bad("Hello?", turn_id="t")
-        assert third["error"]["type"] == "ConversationQuarantined"
+        assert failed(third)["error"]["type"] == "ConversationQuarantined"
         [quarantine] = await chats.quarantined()
         assert (quarantine.key, "no disk" in str(quarantine.cause)) == ("bad", True)
         with pytest.raises(ConversationQuarantined, match="no disk"):
@@ -332,7 +340,7 @@ async def test_cancelling_a_turn() -> None:
         assert not await chat.cancel()
         assert answer_of(await chat("Well?")) == "Fine."
         assert said(await chat.history()) == ["t1", None, INTERRUPTED, "Well?", "Fine."]
-        assert (await chat("t1", turn_id="t1"))["message"] == "enough"
+        assert failed(await chat("t1", turn_id="t1"))["message"] == "enough"
 
 
 async def test_talking_into_a_turn() -> None:
@@ -471,7 +479,7 @@ async def test_fork_edit_and_regenerate() -> None:
         assert said(await chat.history()) == ["a?", "1", "B?", "5"]
         kept = [record.entry() for record in await chat.page()]
         assert [entry.content for entry in kept if isinstance(entry, TurnStarted)] == ["a?", "b?", "B?", "B?"]
-        assert (await chat.edit("nope", "?"))["error"]["type"] == "UnknownTurn"
+        assert failed(await chat.edit("nope", "?"))["error"]["type"] == "UnknownTurn"
         assert answer_of(await chat("d?")) == "6"
 
 
@@ -618,7 +626,7 @@ async def test_a_call_has_a_time_out_and_the_turn_has_not() -> None:
         spec = Agent.spec(model=ScriptedModel([tool_call("slow"), text("Late.")]), tools=[gate.slow])
         chats = await system.conversations(spec, store="memory:")
         late = await chats["k"].within(0.01)("Go", turn_id="t")
-        assert late["error"]["type"] == "AskTimeout"
+        assert failed(late)["error"]["type"] == "AskTimeout"
         gate.open.set()
         assert answer_of(await chats["k"]("Go", turn_id="t")) == "Late."
         kinds: list[Any] = [type(message) for message in await chats["k"].history()]
@@ -629,6 +637,6 @@ async def test_settings_that_make_no_sense_are_refused() -> None:
     """The error names them."""
     async with ActorSystem("test") as system:
         with pytest.raises(TypeError, match="'idel'"):
-            await system.conversations(Agent.spec(model=ScriptedModel([])), store="memory:", idel=3)
+            await system.conversations(Agent.spec(model=ScriptedModel([])), store="memory:", idel=3)  # pyright: ignore[reportCallIssue]
         with pytest.raises(ValueError, match="idle"):
             await system.conversations(Agent.spec(model=ScriptedModel([])), store="memory:", idle=0)

@@ -20,6 +20,7 @@ from tinyllm_actors.conversation import (
     TurnStarted,
     hub,
 )
+from tinyllm_actors.conversation.settings import ConversationOptions
 from tinyllm_actors.errors import (
     ConfigurationError,
     ConversationBusy,
@@ -109,16 +110,16 @@ async def test_all_that_were_held_are_started_again(monkeypatch: pytest.MonkeyPa
 
 
 async def test_only_its_share_is_started_again() -> None:
-    """With a function of the key, the others' conversations are left to them until somebody asks."""
+    """With a function of the key, which raises for one, the others' are left to them until somebody asks."""
     store = MemoryStore()
     async with store:
-        for grant in await store.claim(["a/1", "b/1", "a/2", "b/2"], "dead"):
+        for grant in await store.claim(["a/1", "b/1", "a/2", "b/2", "old"], "dead"):
             await store.append([Append.of(grant, [TurnStarted(turn_id="t", content=grant.key)])])
     async with ActorSystem("a") as system:
         model = Parrot()
 
         def ours(key: str) -> bool:
-            return key.startswith("a/")
+            return {"a": True, "b": False}[key.partition("/")[0]]  # which raises for one
 
         chats = await system.conversations(Agent.spec(model=model), store=store, recover=ours)
         await until(lambda: len(model.asked) == 2)
@@ -126,6 +127,16 @@ async def test_only_its_share_is_started_again() -> None:
         await chats["b/2"]("?", turn_id="t")
         assert sorted(model.asked) == ["a/1", "a/2", "b/2"]
         assert {summary.key: summary.owner for summary in await chats.list("b/1")} == {"b/1": "dead"}
+        assert {summary.key: summary.owner for summary in await chats.list("old")} == {"old": "dead"}
+
+
+def test_settings_are_named_twice_alike() -> None:
+    """Checkers know the same settings, of the same types, as the runtime."""
+    fields = ConversationSettings.__dataclass_fields__
+    assert ConversationOptions.__annotations__.keys() == fields.keys()
+    assert {name: kind.__forward_arg__ for name, kind in ConversationOptions.__annotations__.items()} == {
+        name: field.type for name, field in fields.items()
+    }
 
 
 def test_settings_have_a_meaning() -> None:

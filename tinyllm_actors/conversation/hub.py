@@ -378,12 +378,11 @@ class ConversationHub(Actor):
 
     async def _recover(self) -> None:
         """Start every conversation that was in memory when an earlier process, or incarnation, ended."""
-        table, after, recover = self.table, "", self._settings.recover
+        table, after, settings = self.table, "", self._settings
         while True:
             page = await patiently(lambda after=after: table.store.list(after=after, limit=RECOVER_PAGE, held=True))
             for summary in page:
-                ours = recover(summary.key) if callable(recover) else recover
-                if summary.key in table.entries or not (ours or summary.owner == table.owner):
+                if summary.key in table.entries or not (settings.recovers(summary.key) or summary.owner == table.owner):
                     continue
                 while len(table.entries) - len(self._keys) >= MAX_RECOVERING:
                     await table.change()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import anyio.to_thread
 
@@ -16,7 +16,10 @@ from tinyllm_actors.conversation.registry import store_from_url
 from tinyllm_actors.conversation.settings import ConversationSettings
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from tinyllm_actors.conversation.ref import Conversations
+    from tinyllm_actors.conversation.settings import ConversationOptions
     from tinyllm_actors.conversation.store import ConversationStore
     from tinyllm_actors.kernel import ActorSystem, ChildSpec
 
@@ -29,7 +32,7 @@ async def open_conversations(
     *,
     store: str | ConversationStore = "sqlite:///conversations.db",
     name: str = "conversations",
-    **settings: Any,
+    **settings: Unpack[ConversationOptions],
 ) -> Conversations:
     """Return a set of durable conversations, each with an agent of its own.
 

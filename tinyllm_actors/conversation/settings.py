@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
+
+import structlog
 
 from tinyllm_actors.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from tinyllm_actors.conversation.compaction import Compaction
 
-__all__ = ["ConversationSettings"]
+__all__ = ["ConversationOptions", "ConversationSettings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +31,8 @@ class ConversationSettings:
         patience: seconds for which a failing store is tried again before the conversation fails.
         recover: at the start, take over the conversations that were in memory when an earlier process ended, and let
             their open turns go on. Where several processes share one store, each would take the others': say which are
-            this one's by a function of the key, the one that requests are routed by, or give False.
+            this one's by a function of the key, the one that requests are routed by, or give False. A key for which
+            it raises is left alone, with a line in the log.
         snapshot_every: entries after which a snapshot is written, so that waking up stays quick.
         replay_for: seconds for which the events of a turn that has ended are kept for readers who come back; those who
             come later get its result only.
@@ -64,3 +67,29 @@ class ConversationSettings:
         for name in ("max_queued", "max_failures", "patience", "replay_for"):
             if getattr(self, name) < 0:
                 raise ConfigurationError(f"{name} must be 0 or more, got {getattr(self, name)!r}")
+
+    def recovers(self, key: str) -> bool:
+        """Whether this process goes on unasked with a conversation of another one that ended."""
+        if not callable(self.recover):
+            return self.recover
+        try:
+            return self.recover(key)
+        except Exception as error:  # one key that is not like the others must not keep all of them from their turns
+            structlog.get_logger(__name__).error("not recovered, as recover=… raised", key=key, error=repr(error))
+            return False
+
+
+class ConversationOptions(TypedDict, total=False):
+    """The settings again, for checkers and editors: what `system.conversations(…)` takes by keyword."""
+
+    idle: float
+    max_live: int
+    max_queued: int
+    max_failures: int
+    failure_period: float
+    patience: float
+    recover: bool | Callable[[str], bool]
+    snapshot_every: int
+    replay_for: float
+    compaction: Compaction | None
+    user_of: Callable[[str], str | None] | None

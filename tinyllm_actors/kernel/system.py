@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
     from contextvars import Context
     from types import TracebackType
-    from typing import Self
+    from typing import Self, Unpack
 
+    from tinyllm_actors.conversation import Conversations, ConversationStore
+    from tinyllm_actors.conversation.settings import ConversationOptions
     from tinyllm_actors.kernel.transition_filter import TransitionFilter
 
 __all__ = ["ActorSystem"]
@@ -260,14 +262,26 @@ class ActorSystem:
         cell = services.as_parent.children.get(name)
         return await self.spawn_under(services, spec, name) if cell is None else self.ref_to(cell)
 
-    async def conversations(self, agent: ChildSpec, **options: Any) -> Any:
+    async def conversations(
+        self,
+        agent: ChildSpec,
+        *,
+        store: str | ConversationStore = "sqlite:///conversations.db",
+        name: str = "conversations",
+        **settings: Unpack[ConversationOptions],
+    ) -> Conversations:
         """Start a set of durable conversations: `chats = await system.conversations(Agent.spec(…), store="sqlite:///…")`.
 
-        `chats[key]` is a conversation, whether it is new, in memory or asleep. The options are those of
-        `tinyllm_actors.conversation.open_conversations`, which does it and says more; type checkers and editors know
-        what that returns, a `tinyllm_actors.conversation.Conversations`.
+        `chats[key]` is a conversation, whether it is new, in memory or asleep.
+        `tinyllm_actors.conversation.open_conversations`, which does it, says more.
+
+        Args:
+            agent: the spec of the agent of each.
+            store: a URL (`"sqlite:///chats.db"`, `"postgresql://…"`, `"memory:"`) or a store.
+            name: of the set, in the tree of actors.
+            **settings: of `tinyllm_actors.conversation.ConversationSettings`.
         """
-        return await extension("conversations")(self, agent, **options)
+        return await extension("conversations")(self, agent, store=store, name=name, **settings)
 
     # --- looking -----------------------------------------------------------------------------------
 
