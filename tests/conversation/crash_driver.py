@@ -256,13 +256,17 @@ def in_child(function: Callable[[], Any]) -> tuple[int, Any]:
     return 0, json.loads(said)
 
 
+def loop_of(backend: str) -> dict[str, Any]:
+    """Return what `anyio.run` wants to know of an event loop."""
+    if backend == "uvloop":
+        return {"backend": "asyncio", "backend_options": {"use_uvloop": True}}
+    return {"backend": backend}
+
+
 def run(backend: str, pattern: str, kill_at: int | None, log: Path) -> Any:
     """Have one conversation, under the name of its log. Returns its history, the points, and those of the store."""
     points = Points(kill_at, log)
-    options: dict[str, Any] = {"backend": backend}
-    if backend == "uvloop":
-        options = {"backend": "asyncio", "backend_options": {"use_uvloop": True}}
-    history = anyio.run(converse, pattern.format(log.name), points, log.name, TURNS, **options)
+    history = anyio.run(converse, pattern.format(log.name), points, log.name, TURNS, **loop_of(backend))
     valid = repair(history) == history
     return [[type(message).__name__, message.content] for message in history], points.count, points.writes, valid
 
@@ -384,7 +388,7 @@ def soak(backend: str, pattern: str, folder: Path, kills: int, conversations: in
         child = os.fork()
         if child == 0:
             try:
-                anyio.run(busy, url, log, conversations, kill * 1000, backend=backend)
+                anyio.run(busy, url, log, conversations, kill * 1000, **loop_of(backend))
             finally:
                 os._exit(1)
         # After so many notes, so that each life gets somewhere, however slow the machine is; each ends in the middle.
@@ -398,7 +402,7 @@ def soak(backend: str, pattern: str, folder: Path, kills: int, conversations: in
         os.waitpid(child, 0)
         if kill % 100 == 99:
             say(f"{kill + 1} kills, {len(notes(log))} notes")
-    _, found = in_child(lambda: anyio.run(audit, url, conversations, backend=backend))
+    _, found = in_child(lambda: anyio.run(audit, url, conversations, **loop_of(backend)))
     lines = notes(log)
     broken = sum(not single for _, single in found)
     acknowledged = {(line[1], line[2]) for line in lines if line[0] == "acknowledged"}
@@ -426,7 +430,9 @@ def main() -> None:
     parser.add_argument("--soak", type=int, default=0)
     parser.add_argument("--conversations", type=int, default=200)
     given = parser.parse_args()
-    store_from_url(given.store.format("warm"))  # imports its adapter before the first fork
+    # What all children need is imported before the first fork; trio takes longer than a conversation does.
+    store_from_url(given.store.format("warm"))
+    anyio.run(anyio.lowlevel.checkpoint, **loop_of(given.backend))
     if given.mutate:
         MUTATIONS[given.mutate]()
     with tempfile.TemporaryDirectory() as folder:
