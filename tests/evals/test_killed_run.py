@@ -9,12 +9,15 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tinyllm_actors.evals import read_run
 
 DRIVER = Path(__file__).with_name("killed_run.py")
-PATIENCE = 30.0
+PATIENCE = 100.0
 
 
+@pytest.mark.timeout(300)
 def test_a_killed_run_is_resumed(tmp_path: Path) -> None:
     """Killed twice in the middle, it ends complete: nothing recorded is run again, nothing is missing."""
     results, calls = tmp_path / "results.jsonl", tmp_path / "calls"

@@ -100,7 +100,7 @@ async def test_a_killed_server_is_noticed_and_can_be_replaced(model: LocalModel)
             await model.wait_failed()
         noticed.append(caught.value)
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(50):
         async with anyio.create_task_group() as group:
             group.start_soon(watch)
             group.start_soon(watch)
@@ -118,7 +118,7 @@ async def test_a_killed_server_is_noticed_and_can_be_replaced(model: LocalModel)
 async def test_a_server_that_dies_in_the_middle_of_an_answer(model: LocalModel) -> None:
     """What had been streamed is in the error, which names the process and its end."""
     text = ""
-    with anyio.fail_after(20), pytest.raises(ModelUnavailable, match="SIGKILL") as caught:
+    with anyio.fail_after(50), pytest.raises(ModelUnavailable, match="SIGKILL") as caught:
         async with model.stream(LONG) as events:
             async for event in events:
                 text += getattr(event, "text", "")
@@ -255,7 +255,7 @@ async def test_a_server_that_dies_while_it_loads() -> None:
             await ServerProcess.start("local/x", values, timeout=30.0, on_progress=lambda _: None)
         failures.append(caught.value)
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(50):
         async with anyio.create_task_group() as group:
             group.start_soon(start)
             await anyio.wait_all_tasks_blocked()
@@ -326,7 +326,7 @@ def test_the_server_does_not_outlive_its_owner(backend: str) -> None:
         pid = int(process.stdout.readline())
         assert alive(pid)
         process.kill()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while alive(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not alive(pid)

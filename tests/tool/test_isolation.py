@@ -37,8 +37,8 @@ def is_gone(pid: int) -> bool:
 
 
 async def until_gone(*pids: int) -> bool:
-    """Wait until these processes have ended, for ten seconds at most."""
-    with anyio.move_on_after(10.0):
+    """Wait until these processes have ended, for thirty seconds at most."""
+    with anyio.move_on_after(30.0):
         while not all(is_gone(pid) for pid in pids):  # noqa: ASYNC110 - grandchildren tell nobody
             await anyio.sleep(0.01)
         return True
