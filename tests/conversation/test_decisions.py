@@ -109,6 +109,32 @@ async def test_a_run_that_asks_later_finds_the_decision() -> None:
     assert till.paid == [0]
 
 
+async def test_a_decision_is_being_stored_when_the_run_begins() -> None:
+    """Neither what the journal says yet, nor that the asker leaves, hides it from the run, which asks later."""
+    till = Till()
+    store: Any = MemoryStore()
+    async with ActorSystem("a") as system:
+        spec = Agent.spec(model=ScriptedModel([PAYMENTS]), tools=[till.pay]).with_options(shutdown=0.0)
+        chat = (await system.conversations(spec, store=store))["k"]
+        first, second = await asked(chat, "Pay", 2)
+        await chat.approve(first)  # so the next run makes this call before it asks
+    Slow.anew()
+    async with ActorSystem("b") as system:
+        spec = Slow.spec(model=ScriptedModel([text("Done.")]), tools=[till.pay])
+        chats = await system.conversations(spec, store=store)
+        await Slow.began.wait()
+        disk, calls = store.stall(), store.calls["append"]
+        async with anyio.create_task_group() as group:
+            group.start_soon(chats["k"].approve, second)
+            await until(lambda: store.calls["append"] > calls)
+            Slow.gate.set()
+            await anyio.wait_all_tasks_blocked()
+            group.cancel_scope.cancel()
+        disk.set()
+        assert answer_of(await chats["k"]("Pay", turn_id="t")) == "Done."
+    assert till.paid == [1, 2]
+
+
 async def test_a_decision_that_cannot_be_stored_is_none() -> None:
     """Whoever made it is told, and may decide again."""
     till = Till()

@@ -96,9 +96,10 @@ class Recorder(RunJournal):
         """Record another turn; one that goes on stands where the journal says."""
         self.turn_id = turn_id
         turn = self._writer.state.open_turn() if goes_on else None
-        self._asked = _NONE if turn is None else frozenset(turn.asked)
+        # What was decided while the agent started may be on its way into the journal.
+        self._decided = _NOTHING if turn is None else {**_decisions(turn), **self._decided}
+        self._asked = _NONE if turn is None else frozenset(turn.asked).difference(self._decided)
         self._open = _NONE if turn is None else frozenset(turn.open)
-        self._decided = _NOTHING if turn is None else _decisions(turn)
         self._mark()
 
     def _mark(self) -> None:
@@ -179,9 +180,9 @@ class Recorder(RunJournal):
         return decision
 
     async def _settle(self, call_id: str, decision: Decision) -> None:
-        decided, asked, turn = self._decided, self._asked, self._writer.state.open_turn()
-        self._decided = {**decided, call_id: decision}  # at once: nobody may decide otherwise while it is stored
-        self._asked = asked - {call_id}
+        turn = self._writer.state.open_turn()
+        self._decided = {**self._decided, call_id: decision}  # at once: nobody may decide otherwise meanwhile
+        self._asked -= {call_id}
         self._mark()
         left = {} if turn is None else turn.asked
         made = ApprovalDecided(
@@ -192,7 +193,8 @@ class Recorder(RunJournal):
                 made, *self.timer_for(left[other].expires_at for other in left if other not in self._decided)
             )
         except EntryRejected:
-            self._decided, self._asked = decided, asked
+            self._decided = {other: made for other, made in self._decided.items() if other != call_id}
+            self._asked |= {call_id}
             self._mark()
             raise
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import anyio
+
 from tinyllm_actors.conversation.lazy_agent import LazyAgent
 from tinyllm_actors.conversation.recorder import Journalled, Recorder
 from tinyllm_actors.conversation.tidying import Tidier
@@ -61,8 +63,9 @@ class TurnParts:
         Raises:
             UnknownApproval: no such call waits (any more).
         """
-        await self.recorder.decide(call_id, decision)
-        await self.agent.decide(call_id, decision)
+        with anyio.CancelScope(shield=True):  # else the run would wait for what is decided, if the asker left just now
+            await self.recorder.decide(call_id, decision)
+            await self.agent.decide(call_id, decision)
 
     async def pending(self) -> list[ApprovalRequest]:
         """Return the calls that wait for a person."""
