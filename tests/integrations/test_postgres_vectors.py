@@ -233,6 +233,28 @@ async def test_pgvector_may_be_in_a_schema_of_its_own(new_postgres_uri: str) -> 
     assert found == [[0.25, -3.0]] * 3
 
 
+async def test_two_may_open_a_new_database_at_once(new_postgres_uri: str) -> None:
+    """Both may use the store when their `open()` returns, over one pool, whose connections all know vectors."""
+    store = PostgresVectorStore(new_postgres_uri)
+    pools: set[int] = set()
+
+    async def use(name: str) -> None:
+        await store.open()
+        pools.add(id(store._connections))  # pyright: ignore[reportPrivateUsage]
+        await store.create(name, dimensions=2)
+        await store.upsert(name, [Row("one", [0.25, -3.0])])
+        [hit] = await store.search(name, [1.0, 0.5], with_vectors=True)
+        assert [*(hit.vector or ())] == [0.25, -3.0]
+
+    try:
+        async with anyio.create_task_group() as group:
+            for name in "abcd":
+                group.start_soon(use, name)
+    finally:
+        await store.aclose()
+    assert len(pools) == 1
+
+
 async def test_building_an_index_needs_a_collection_and_memory(store: PostgresVectorStore) -> None:
     """An unknown collection and senseless limits are named."""
     with pytest.raises(UnknownCollection):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 from pathlib import Path
@@ -76,13 +77,19 @@ class Connections:
         self._settings = dict(settings or {})
         self._prepare = prepare
         self._pool: Any = None  # asyncpg has few types
+        self._opening = asyncio.Lock()  # on whichever thread, this side is asyncio
         self._closing = False
 
     async def open(self) -> None:
-        """Get ready; nothing is connected yet."""
+        """Get ready, unless that is done; nothing is connected yet."""
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await self._new_pool()
+
+    async def _new_pool(self) -> Any:
         password = await anyio.to_thread.run_sync(_no_password, self._dsn)
         create_pool: Any = asyncpg.create_pool  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        self._pool = await create_pool(
+        return await create_pool(
             self._dsn,
             password=password,
             min_size=0,
@@ -102,6 +109,8 @@ class Connections:
     async def aclose(self) -> None:
         """Close all connections when what runs on them is done, or after a while anyhow."""
         self._closing = True
+        if self._pool is None:  # it could not be opened
+            return
         with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
             await self._pool.close()
             return

@@ -100,16 +100,11 @@ class PostgresStore(ConversationStore):
     async def open(self) -> None:
         """Connect, and make the tables or bring them up to date."""
         if self._bridge is None:
-            bridge = acquire_bridge()
-            connections = pool.Connections(self._dsn, self.name, self.max_connections, self.retry_for)
-            try:
-                await bridge.call(connections.open)
-            except BaseException:
-                with anyio.CancelScope(shield=True):
-                    await bridge.aclose()
-                raise
-            self._bridge, self._connections = bridge, connections
+            self._bridge = acquire_bridge()
+            self._connections = pool.Connections(self._dsn, self.name, self.max_connections, self.retry_for)
+        assert self._connections is not None
         try:
+            await self._bridge.call(self._connections.open)
             await self._run(partial(schema.migrate, name=self.name), writes=False)
         except BaseException:
             await self.aclose()

@@ -156,20 +156,18 @@ class PostgresVectorStore(VectorStore):
         Raises:
             ConfigurationError: the server has no pgvector, or the user may not use it, or the tables are newer.
         """
-        if self._bridge is not None:
-            return
-        bridge = acquire_bridge()
-        connections = pool.Connections(
-            self._dsn, self.name, self._max_connections, self._retry_for, self._settings, vector_codec.teach
-        )
+        if self._bridge is None:
+            self._bridge = acquire_bridge()
+            self._connections = pool.Connections(
+                self._dsn, self.name, self._max_connections, self._retry_for, self._settings, vector_codec.teach
+            )
+        assert self._connections is not None
         try:
-            await bridge.call(connections.open)
-            self._bridge, self._connections = bridge, connections
+            await self._bridge.call(self._connections.open)
+            # Each who opens it does this, as its connection may be older than what another one makes.
             await self._run(partial(vector_schema.prepare, name=self.name), writes=False)
         except BaseException:
-            self._bridge = self._connections = None
-            with anyio.CancelScope(shield=True):
-                await _close(bridge, connections)
+            await self.aclose()
             raise
 
     async def aclose(self) -> None:
@@ -179,7 +177,10 @@ class PostgresVectorStore(VectorStore):
         self._places.clear()
         if bridge is not None and connections is not None:
             with anyio.CancelScope(shield=True):
-                await _close(bridge, connections)
+                try:
+                    await bridge.call(connections.aclose)
+                finally:
+                    await bridge.aclose()
 
     async def _run(self, work: Callable[[Connection], Awaitable[T]], *, writes: bool) -> T:
         if self._bridge is None or self._connections is None:
@@ -344,13 +345,6 @@ class PostgresVectorStore(VectorStore):
             return partial(statements.search_text, place=place, words=words, k=k, filter=filter, vectors=with_vectors)
 
         return await self._about(collection, call, writes=False)
-
-
-async def _close(bridge: Bridge, connections: Connections) -> None:
-    try:
-        await bridge.call(connections.aclose)
-    finally:
-        await bridge.aclose()
 
 
 _OPTIONS: Final = frozenset({"ef_search", "hnsw", "language", "max_connections", "precision", "probes", "retry_for"})
