@@ -658,9 +658,12 @@ async def test_what_is_no_whole_export_is_refused(store: ConversationStore) -> N
     ):
         with pytest.raises(EntryRejected, match=told):
             await import_lines(store, Lines(wrong), "b", key="copy")
-    await append(store, await claim(store, "taken"), [TurnEnded(id="other", turn_id="t", status="success")])
+    theirs = await claim(store, "taken")
+    await append(store, theirs, [TurnEnded(id="other", turn_id="t", status="success")])
     with pytest.raises(EntryRejected, match="begins otherwise"):
         await import_lines(store, Lines(lines), "b", key="taken")
+    ended = TurnEnded(id="more", parent="other", turn_id="u", status="success")
+    await append(store, theirs, [ended])  # it was not taken from whoever has it
     assert (await import_lines(store, Lines(lines), "b", key="copy")).last == 2
     assert await ids(store, "copy") == ["e1", "e2", "e3"]
 

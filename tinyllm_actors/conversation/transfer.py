@@ -91,40 +91,45 @@ async def import_lines(
         key: its key here; None keeps that of the export.
 
     Raises:
-        EntryRejected: the lines are no export, or end too early, or the key holds another conversation. What was
-            whole until there is stored.
+        EntryRejected: the lines are no export, or end too early, or the key holds another conversation, which is left
+            to whoever has it. What was whole until there is stored.
         StoreError: the store failed.
     """
     state = ConversationState()
+    header: _Header | None = None
     grant: Grant | None = None
-    expected = count = 0
+    count = 0
     waiting: list[Entry] = []
     async for text in lines:
         line = _line(text)
-        if grant is None:
+        if header is None:
             if not isinstance(line, _Header):
                 raise EntryRejected("an export begins with a line about the conversation; this is another file")
-            expected = line.entries
-            [grant] = await store.claim([line.key if key is None else key], owner)
+            header = line
+            key = line.key if key is None else key
             continue
+        assert key is not None
         if isinstance(line, _Header):
-            raise EntryRejected("the lines hold a second conversation; import one at a time", keys=(grant.key,))
+            raise EntryRejected("the lines hold a second conversation; import one at a time", keys=(key,))
         entry = unseal(line.kind, line.version, bytes(line.body))
         state.apply(entry)
-        if count == 0 and grant.last:
-            await _same_beginning(store, grant, entry)
+        if grant is None:
+            await _same_beginning(store, key, entry)
+            [grant] = await store.claim([key], owner)
         count += 1
         waiting.append(entry)
         if len(waiting) == PAGE:
             await store.append([Append.of(grant, waiting)])
             waiting = []
-    if grant is None:
+    if header is None or key is None:
         raise EntryRejected("there are no lines; nothing was imported")
-    await store.append([Append.of(grant, waiting)])
-    if count != expected:
+    if grant is not None:
+        await store.append([Append.of(grant, waiting)])
+    if grant is None or count != header.entries:
         raise EntryRejected(
-            f"the export says that it has {expected} entries, but {count} came; get the whole of it and import again",
-            keys=(grant.key,),
+            f"the export says that it has {header.entries} entries, but {count} came; get the whole of it and import"
+            " again",
+            keys=(key,),
         )
     return grant
 
@@ -136,10 +141,10 @@ def _line(text: bytes) -> _Header | _Line:
         raise EntryRejected(f"a line of the export cannot be read: {error}") from error
 
 
-async def _same_beginning(store: ConversationStore, grant: Grant, entry: Entry) -> None:
-    first = await store.page(grant.key, after=0, limit=1)
-    if not first or first[0].id != entry.id:
+async def _same_beginning(store: ConversationStore, key: str, entry: Entry) -> None:
+    """Look before the conversation is claimed, which would take it from whoever has it."""
+    first = await store.page(key, after=0, limit=1)
+    if first and first[0].id != entry.id:
         raise EntryRejected(
-            f"conversation {grant.key!r} is there already and begins otherwise; import under another key",
-            keys=(grant.key,),
+            f"conversation {key!r} is there already and begins otherwise; import under another key", keys=(key,)
         )
