@@ -126,8 +126,10 @@ def _failed_call_line(sink: Any) -> Callable[[CallFailed], None]:
         if isinstance(cause, ActorFailed | StartFailed):
             cause = cause.cause
         if not isinstance(cause, _TOLD):
+            # Cut behind what is shown, and then redacted: of half a secret nobody knows that it is one.
+            said = redact(str(cause)[: 2 * MAX_CAUSE_CHARS])[:MAX_CAUSE_CHARS]
             sink.warning(
-                redact(f"[{event.name}] failed: {type(cause).__name__}: {str(cause)[:MAX_CAUSE_CHARS]}"),
+                f"[{redact(event.name)}] failed: {type(cause).__name__}: {said}",
                 logger=CALL_LOGGER,
                 actor=event.path,
                 state=str(event.state),
