@@ -15,7 +15,7 @@ from tests.conversation.test_sleepers import DAY, run
 from tinyllm_actors import ActorSystem, Agent, tool
 from tinyllm_actors.agent import ApprovalRequested
 from tinyllm_actors.conversation import ApprovalDecided, MemoryStore
-from tinyllm_actors.errors import EntryRejected, UnknownApproval
+from tinyllm_actors.errors import ActorStopped, EntryRejected, UnknownApproval
 from tinyllm_actors.testing import ScriptedModel, text, tool_calls
 
 if TYPE_CHECKING:
@@ -49,6 +49,40 @@ async def asked(chat: Conversation, content: str, number: int) -> list[str]:
                 if len(calls) == number:
                     break
     return calls
+
+
+@pytest.mark.virtual_time
+async def test_a_shutdown_does_not_wait_for_a_person() -> None:
+    """A turn that only waits for a decision costs no grace, alone or in a conversation, and goes on in the next."""
+    till, store = Till(), MemoryStore()
+    async with ActorSystem("a") as system:
+        spec = Agent.spec(model=ScriptedModel([PAYMENTS] * 2), tools=[till.pay])
+        [first, _] = await asked((await system.conversations(spec, store=store))["k"], "Pay", 2)
+        alone, waits = await system.spawn(spec), anyio.Event()
+
+        async def ask() -> None:
+            with pytest.raises(ActorStopped):
+                async with alone.stream(content="Pay") as events:
+                    async for event in events:
+                        if isinstance(event, ApprovalRequested):
+                            waits.set()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+            await waits.wait()
+            await anyio.sleep(1.0)  # until it has asked for both, and waits
+            start = system.now()
+            await alone.stop()
+            assert system.now() - start < 0.1
+        start = anyio.current_time()
+    assert anyio.current_time() - start < 0.1
+    async with ActorSystem("b") as system:
+        spec = Agent.spec(model=ScriptedModel([text("Done.")]), tools=[till.pay])
+        chat = (await system.conversations(spec, store=store))["k"]
+        for call in [first, (await asked(chat, "Pay", 2))[1]]:
+            await chat.deny(call)
+        assert answer_of(await chat("Pay", turn_id="t")) == "Done."
+    assert till.paid == []
 
 
 async def test_a_decision_out_of_order_outlives_the_process() -> None:

@@ -223,6 +223,7 @@ class Agent(Function):
         if self._prompting is not None:
             await self._prompting.start(context)
         self._parts = Parts(
+            context=context,
             settings=self._settings,
             control=control,
             head=self._head,
@@ -235,7 +236,6 @@ class Agent(Function):
             handoffs=self._handoffs,
             journal=self._journal,
             move=self._move,
-            ask_later=context.ref.tell_nowait,
         )
         await super().started()
 

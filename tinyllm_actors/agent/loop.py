@@ -103,7 +103,7 @@ class Loop:
         finally:
             for message in control.end():  # it came too late for this run: a question of its own
                 if self._parts.journal is None:
-                    self._parts.ask_later(Call({"content": message.content}))
+                    self._parts.context.ref.tell_nowait(Call({"content": message.content}))
                 else:
                     self._parts.journal.unheard(message)
             self._parts.move(AgentStep.END)
@@ -270,7 +270,8 @@ class Loop:
             left = None if question.expires_at is None else max(0.0, question.expires_at - time.time())
             # It may have been made before the question was asked again.
             known = None if parts.journal is None else parts.journal.decision(request.call_id)
-            decision: Decision = await parts.control.decision(question, left, known)
+            with parts.context.interruptible():  # a shutdown need not wait; whoever resumes the run asks again
+                decision: Decision = await parts.control.decision(question, left, known)
             if parts.journal is not None:
                 decision = await parts.journal.decided(request.call_id, decision)
             await self._tell(events.ApprovalResolved(request.call_id, decision, self._run_id, turn.steps))

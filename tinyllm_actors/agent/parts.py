@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from tinyllm_actors.agent.settings import RunSettings
     from tinyllm_actors.agent.states import AgentStep
     from tinyllm_actors.conversation import RunJournal
-    from tinyllm_actors.function import Call, FunctionRef
+    from tinyllm_actors.function import FunctionRef
+    from tinyllm_actors.kernel import ActorContext
     from tinyllm_actors.llm import AssistantMessage, Message, StructuredOutput
     from tinyllm_actors.tool import Tool, Toolkit
 
@@ -29,6 +30,7 @@ class Parts:
     """The parts of one incarnation of an agent.
 
     Attributes:
+        context: of the agent.
         settings: what bounds its runs.
         control: how others reach the run in progress.
         head: what stands before every history, without `prompting`.
@@ -41,12 +43,11 @@ class Parts:
         handoffs: who may go on, by the name of the call.
         journal: what records its runs; None outside of a conversation.
         move: moves the agent's state machine.
-        ask_later: sends the agent a call that nobody waits for.
     """
 
     __slots__ = (
         "_schemas",
-        "ask_later",
+        "context",
         "control",
         "handoffs",
         "head",
@@ -64,6 +65,7 @@ class Parts:
     def __init__(
         self,
         *,
+        context: ActorContext,
         settings: RunSettings,
         control: Control,
         head: Sequence[Message],
@@ -76,8 +78,8 @@ class Parts:
         handoffs: Mapping[str, Handoff],
         journal: RunJournal | None,
         move: Callable[[AgentStep], None],
-        ask_later: Callable[[Call], object],
     ) -> None:
+        self.context = context
         self.settings = settings
         self.control = control
         self.head = head
@@ -90,7 +92,6 @@ class Parts:
         self.handoffs = handoffs
         self.journal = journal
         self.move = move
-        self.ask_later = ask_later
         self._schemas = self._describe(toolkit.tools.values())
 
     async def remember(self, messages: Sequence[Message]) -> list[Any]:

@@ -54,11 +54,11 @@ Supervision
 14. Whoever watches an actor gets `Terminated(ref, reason)` exactly once, at its final stop, or at once if that was
     before. Restarts are not told.
 15. To stop is to finish the message in processing, to end the children in reverse start order, and to run
-    `stopped()`. What does not end within its `shutdown` seconds (5 by default) is cancelled; what is not gone `grace`
-    seconds (1) later is abandoned and reported as `Unanswered`. The whole shutdown of a system is bounded by
-    `shutdown_timeout` (30 s). An abandoned coroutine is closed when it next runs. What the loop cannot interrupt ends
-    on its own time: a thread, and on trio also a handler inside a shield; they delay the end of the event loop, not
-    that of the parent.
+    `stopped()`. What does not end within its `shutdown` seconds (5 by default) is cancelled, in a block of
+    `context.interruptible()` at once; what is not gone `grace` seconds (1) later is abandoned and reported as
+    `Unanswered`. The whole shutdown of a system is bounded by `shutdown_timeout` (30 s). An abandoned coroutine is
+    closed when it next runs. What the loop cannot interrupt ends on its own time: a thread, and on trio also a handler
+    inside a shield; they delay the end of the event loop, not that of the parent.
 16. When a library cancels something that a handler awaits, though nobody asked for the handler to be cancelled, that
     is a failure of this message, `ForeignCancellation`, and reaches no sibling. So is a `GeneratorExit` that a handler
     raises; and a handler that ends inside a scope or a task group that it has entered fails with `ScopeLeftOpen`,

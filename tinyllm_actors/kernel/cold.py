@@ -44,6 +44,7 @@ class Cold:
         "halting",
         "idle_timers",
         "inserted",
+        "interruptible",
         "joiners",
         "leaving",
         "looks",
@@ -74,6 +75,7 @@ class Cold:
         self.quiet: list[Slot] | tuple[()] = ()
         self.leaving: ExitReason | None = None  # it asked to stop after the message in processing
         self.halting = False  # an incarnation is being taken down
+        self.interruptible = 0  # the incarnation whose handler is where no stop waits for it
         self.restart_job: RestartJob | None = None  # the restart it is part of; a later one takes over
         self.tasks: set[OwnedTask] | tuple[()] = ()
         self.timers: dict[str, OwnedTimer] = {}

@@ -10,6 +10,7 @@ from tinyllm_actors.kernel import behaviour, watch
 from tinyllm_actors.kernel.cell import LEAVING
 from tinyllm_actors.kernel.deferred import defer
 from tinyllm_actors.kernel.envelope import CURRENT, NEVER, Ask
+from tinyllm_actors.kernel.interruptible import Interruptible
 from tinyllm_actors.kernel.lifecycle import ExitReason
 from tinyllm_actors.kernel.names import find_child
 from tinyllm_actors.kernel.owned import RECEIVE_TIMEOUT, OwnedTask, OwnedTimer, ReceiveTimeout
@@ -313,6 +314,35 @@ class ActorContext:
         if seconds is not None:
             cold.receive_timeout = ReceiveTimeout(self._cell, seconds, message)
             cold.idle_timers = (*cold.idle_timers, cold.receive_timeout)
+
+    def interruptible(self) -> Interruptible:
+        """Return a block, for a handler, in which a stop does not wait for the handler: it is cancelled at once.
+
+        A stop waits for what is in progress, 5 seconds by default, as that may be worth finishing. To wait for a
+        person, or for whatever comes some day, is not; what ought to be done at the end belongs into `stopped()`.
+
+        ```python
+        >>> import anyio
+        >>> from tinyllm_actors import Actor, ActorSystem
+        >>> class Patient(Actor):
+        ...     async def receive(self, message: anyio.Event) -> None:
+        ...         with self.context.interruptible():
+        ...             message.set()
+        ...             await anyio.sleep_forever()
+        >>> async def main() -> None:
+        ...     waits = anyio.Event()
+        ...     async with ActorSystem("service") as system:
+        ...         ref = await system.spawn(Patient)
+        ...         await ref.tell(waits)
+        ...         await waits.wait()
+        ...         with anyio.fail_after(3):
+        ...             print(await ref.stop())
+        >>> anyio.run(main)
+        stopped
+
+        ```
+        """
+        return Interruptible(self._cell)
 
     def start_task(self, function: Callable[..., Awaitable[Any]], *args: Any, name: str | None = None) -> OwnedTask:
         """Run a coroutine function beside this actor's messages. A failure is a failure of the actor.

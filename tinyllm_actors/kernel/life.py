@@ -164,7 +164,8 @@ async def _quiesce(cell: Cell, patience: float) -> None:
     worker = cell.worker
     if worker is None:
         return
-    if patience > 0 and await _quiet_within(cell, patience):
+    interruptible = cell.extra is not None and cell.extra.interruptible == cell.incarnation
+    if patience > 0 and not interruptible and await _quiet_within(cell, patience):
         return
     if cell.worker is not worker:
         return  # it ended in the same instant, and its worker may be with another actor
