@@ -112,8 +112,8 @@ def test_good_end():
 def test_each_check_catches_what_it_is_for(tmp_path: Path) -> None:
     """Tests named bad fail or err on each event loop, tests named good pass."""
     conftest = (HERE / "conftest.py").read_text(encoding="utf-8")
-    assert "GRACE = 2.0" in conftest
-    (tmp_path / "conftest.py").write_text(conftest.replace("GRACE = 2.0", "GRACE = 0.3"), encoding="utf-8")
+    assert "GRACE = 10.0" in conftest
+    (tmp_path / "conftest.py").write_text(conftest.replace("GRACE = 10.0", "GRACE = 0.3"), encoding="utf-8")
     shutil.copy(HERE.parent / "pyproject.toml", tmp_path)
     (tmp_path / "test_suite.py").write_text(SUITE, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "-rA", "--tb=line", "."]

@@ -47,7 +47,8 @@ async def test_conversations_are_the_extension_of_that_name(monkeypatch: pytest.
     monkeypatch.setattr(extension, "EXTENSIONS", Adapters("none", {"conversations": f"{__name__}:opened"}))
     spec = Actor.spec()
     async with ActorSystem("shop") as system:
-        assert await system.conversations(spec, store="memory") == ("shop", spec, {"store": "memory"})
+        given: dict[str, Any] = {"store": "memory", "name": "chats", "idle": 3.0}
+        assert await system.conversations(spec, **given) == ("shop", spec, given)
 
 
 def test_conversations_come_with_the_library() -> None:
