@@ -5,7 +5,8 @@ python tests/contracts/rivals.py URL ENTRIES
 ```
 
 Each entry follows the one that its writer saw last. Were a writer let in after the other had claimed, two entries
-would follow the same one. Prints how often a writer was fenced.
+would follow the same one. The second claims all that the first has, so the first is fenced once in each at least; from
+then on they compete. Prints how often a writer was fenced.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import traceback
 import anyio
 import anyio.to_thread
 
-from tinyllm_actors.conversation import TurnStarted, open_journal, store_from_url, thaw
+from tinyllm_actors.conversation import Thawed, TurnStarted, open_journal, store_from_url, thaw
 from tinyllm_actors.errors import Fenced
 
 KEYS = [f"chat/{number}" for number in range(4)]
@@ -27,13 +28,10 @@ KEYS = [f"chat/{number}" for number in range(4)]
 async def compete(url: str, owner: str, entries: int, out: int, gate: tuple[int, int]) -> None:
     """Append so many entries to each conversation, and claim it again whenever it was taken."""
     async with store_from_url(url) as store, open_journal(store) as journal, anyio.create_task_group() as tasks:
-        os.write(gate[1], b".")  # ready; the other is let go with this one
-        await anyio.to_thread.run_sync(os.read, gate[0], 1)
 
-        async def compete_for(key: str) -> None:
+        async def compete_for(key: str, ours: Thawed) -> None:
             number = fenced = 0
             while number < entries:
-                ours = await thaw(store, key, owner)
                 head = ours.state.head
                 try:
                     while number < entries:
@@ -46,10 +44,14 @@ async def compete(url: str, owner: str, entries: int, out: int, gate: tuple[int,
                     fenced += 1
                     # Else the two could take a key from each other for ever, each before the other has used it.
                     await anyio.sleep(random.uniform(0.0, 0.005 * min(fenced, 10)))
+                    ours = await thaw(store, key, owner)
             os.write(out, b"." * fenced)
 
-        for key in KEYS:
-            tasks.start_soon(compete_for, key)
+        claimed = {key: await thaw(store, key, owner) for key in KEYS}
+        os.write(gate[1], b".")  # ready; the other is let go with this one
+        await anyio.to_thread.run_sync(os.read, gate[0], 1)
+        for key, ours in claimed.items():
+            tasks.start_soon(compete_for, key, ours)
 
 
 async def check(url: str, entries: int) -> None:
@@ -84,9 +86,8 @@ def main(url: str, entries: int) -> None:
             finally:
                 os._exit(status)
         children.append(child)
-    os.close(writing)
-    for _ in children:
         os.read(ready[0], 1)
+    os.close(writing)
     os.write(go[1], b"..")
     with os.fdopen(reading, "rb") as out:
         fenced = len(out.read())
