@@ -15,7 +15,8 @@ from tests.conversation.test_lazy_agent import Slow
 from tests.conversation.test_races import BACKENDS, until
 from tests.conversation.test_runtime import Gate, answer_of, failed, said
 from tinyllm_actors import ActorSystem, Agent
-from tinyllm_actors.conversation import Compaction, MemoryStore, hub
+from tinyllm_actors.conversation import Compaction, ConversationSettings, MemoryStore, hub
+from tinyllm_actors.conversation.health import Health
 from tinyllm_actors.errors import EntryRejected
 from tinyllm_actors.llm import LLM, AssistantMessage, UserMessage
 from tinyllm_actors.llm.tokens import estimate_messages
@@ -274,3 +275,20 @@ async def test_who_waits_for_room_is_served_in_order() -> None:
             await until(lambda: "gone" not in chats.table.entries)
             gate.open.set()
         assert done[:4] == ["busy", "a", "b", "c"]
+
+
+def test_a_quarantine_of_errors_that_cause_one_another_holds_no_frames() -> None:
+    """Errors may be one another's causes, or in groups; of all of them the traceback is text."""
+    errors: list[Exception] = []
+    for number in range(3):
+        try:
+            raise ValueError(number)
+        except ValueError as error:
+            errors.append(error)
+    errors[0].__cause__, errors[1].__context__ = errors[1], errors[0]
+    errors[1].__cause__ = ExceptionGroup("several", [errors[2], errors[0]])
+    health = Health(ConversationSettings(max_failures=0))
+    health.failed("k", errors[0], 0.0)
+    assert health.quarantined["k"].cause is errors[0]
+    assert [error.__traceback__ for error in errors] == [None, None, None]
+    assert all("Traceback" in error.__notes__[0] for error in errors)

@@ -39,6 +39,16 @@ class Till:
         return "paid"
 
 
+async def left_open() -> tuple[Till, MemoryStore, str]:
+    """Return a till, the store of a conversation that waits for a decision asleep, and the name of the call."""
+    till, store = Till(), MemoryStore()
+    async with ActorSystem("a") as system:
+        spec = Agent.spec(model=Parrot(), tools=[till.pay])
+        [call_id] = await asked((await system.conversations(spec, store=store))["k"], "call pay", 1)
+    Slow.anew()
+    return till, store, call_id
+
+
 async def asked(chat: Conversation, content: str, number: int) -> list[str]:
     """Say something, and return the names of the calls for which a person is asked then."""
     calls: list[str] = []
@@ -108,11 +118,7 @@ async def test_a_decision_out_of_order_outlives_the_process() -> None:
 
 async def test_a_decision_is_durable_before_there_is_an_agent() -> None:
     """It waits for none that starts, holds nobody up meanwhile, and counts though the process ends before the run."""
-    till, store = Till(), MemoryStore()
-    spec = Agent.spec(model=Parrot(), tools=[till.pay]).with_options(shutdown=0.0)
-    async with ActorSystem("a") as system:
-        [call_id] = await asked((await system.conversations(spec, store=store))["k"], "call pay", 1)
-    Slow.anew()
+    till, store, call_id = await left_open()
     async with ActorSystem("b") as system:
         slow = Slow.spec(model=Parrot(), tools=[till.pay]).with_options(shutdown=0.0)
         chats = await system.conversations(slow, store=store)
@@ -122,18 +128,14 @@ async def test_a_decision_is_durable_before_there_is_an_agent() -> None:
         await chats.kill()
     assert till.paid == []
     async with ActorSystem("c") as system:
-        chats = await system.conversations(spec, store=store)
+        chats = await system.conversations(Agent.spec(model=Parrot(), tools=[till.pay]), store=store)
         assert answer_of(await chats["k"]("call pay", turn_id="t")) == "re: call pay"
     assert till.paid == [0]
 
 
 async def test_a_run_that_asks_later_finds_the_decision() -> None:
     """It was made while the agent started, so the run, which knows the journal of before, does not wait for it."""
-    till, store = Till(), MemoryStore()
-    spec = Agent.spec(model=Parrot(), tools=[till.pay]).with_options(shutdown=0.0)
-    async with ActorSystem("a") as system:
-        [call_id] = await asked((await system.conversations(spec, store=store))["k"], "call pay", 1)
-    Slow.anew()
+    till, store, call_id = await left_open()
     async with ActorSystem("b") as system:
         chats = await system.conversations(Slow.spec(model=Parrot(), tools=[till.pay]), store=store)
         await Slow.began.wait()

@@ -96,7 +96,7 @@ class Claims:
             await work(some)
         except StoreError as error:
             _fail(some.values(), error)
-        except BaseException:
+        except BaseException:  # also a cancellation: nobody else would tell those who wait
             _fail(some.values(), StoreUnavailable("the store broke off", retryable=True))
             raise
 

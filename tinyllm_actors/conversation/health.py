@@ -7,7 +7,7 @@ import time
 import traceback
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from tinyllm_actors.conversation.report import Quarantine
 from tinyllm_actors.errors import CorruptJournal, StoreError, UnsupportedEntry
@@ -102,11 +102,18 @@ class Health:
 
 def _at_rest(cause: BaseException) -> BaseException:
     """Return an error whose tracebacks are text, in its notes: their frames hold all that the conversation was."""
-    error: BaseException | None = cause
-    while error is not None:
+    seen: dict[int, BaseException] = {}  # errors may be one another's causes
+    waiting: list[BaseException | None] = [cause]
+    while waiting:
+        error = waiting.pop()
+        if error is None or id(error) in seen:
+            continue
+        seen[id(error)] = error
         if error.__traceback__ is not None:
             lines = traceback.format_tb(error.__traceback__, limit=-MAX_FRAMES)
             error.__traceback__ = None
             error.add_note("".join(["Traceback (most recent call last):\n", *lines]))
-        error = error.__cause__ or error.__context__
+        waiting += [error.__cause__, error.__context__]
+        if isinstance(error, BaseExceptionGroup):
+            waiting += cast("BaseExceptionGroup[BaseException]", error).exceptions
     return cause

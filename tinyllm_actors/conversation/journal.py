@@ -104,7 +104,7 @@ class Journal:
             self._wake.set()
             try:
                 await waiting.ended.wait()
-            except BaseException:
+            except BaseException:  # cancelled: what nobody has taken yet is taken back
                 if not waiting.taken:
                     self._queue.remove(waiting)
                 raise

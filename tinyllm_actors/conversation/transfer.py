@@ -114,8 +114,10 @@ async def import_lines(
         entry = unseal(line.kind, line.version, bytes(line.body))
         state.apply(entry)
         if grant is None:
-            await _same_beginning(store, key, entry)
+            await _same_beginning(store, key, entry)  # before it is claimed, which would take it from whoever has it
             [grant] = await store.claim([key], owner)
+            if grant.last:  # and now that nobody else can begin it any more
+                await _same_beginning(store, key, entry)
         count += 1
         waiting.append(entry)
         if len(waiting) == PAGE:
@@ -142,7 +144,6 @@ def _line(text: bytes) -> _Header | _Line:
 
 
 async def _same_beginning(store: ConversationStore, key: str, entry: Entry) -> None:
-    """Look before the conversation is claimed, which would take it from whoever has it."""
     first = await store.page(key, after=0, limit=1)
     if first and first[0].id != entry.id:
         raise EntryRejected(

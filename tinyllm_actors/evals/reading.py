@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from tinyllm_actors.errors import EvaluationFailed
+from tinyllm_actors.function.answer import text_of_response
 
 __all__ = ["Passage", "answer_of", "passages_of", "question_of", "text_of"]
 
@@ -49,10 +50,9 @@ def answer_of(output: Any) -> str:
         return text_of(output)
     response: Any = given.get("response")
     if isinstance(response, Mapping) and "choices" in response:
-        wire = cast("Mapping[str, Any]", response)
         try:
-            return str(wire["choices"][0]["message"]["content"] or "")
-        except (KeyError, IndexError, TypeError):
+            return text_of_response(response)
+        except (LookupError, TypeError):
             raise EvaluationFailed("the response holds no message to score") from None
     for key in _ANSWERS:
         if key in given:

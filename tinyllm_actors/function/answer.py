@@ -10,7 +10,7 @@ from tinyllm_actors.function.result import unwrap
 if TYPE_CHECKING:
     from tinyllm_actors.function.result import Result
 
-__all__ = ["answer_text", "text_of_output"]
+__all__ = ["answer_text", "text_of_output", "text_of_response"]
 
 
 def answer_text(result: Result) -> str:
@@ -50,8 +50,13 @@ def text_of_output(output: Any) -> str:
             if isinstance(said, str):
                 return said
             if isinstance(said, dict) and "choices" in said:
-                return str(cast("dict[str, Any]", said)["choices"][0]["message"]["content"] or "")
+                return text_of_response(said)
         kind = f"a dictionary of {', '.join(map(repr, found)) or 'nothing'}"
     else:
         kind = f"of type {type(output).__name__}"
     raise TypeError(f"no answer is in this output, which is {kind}; look into result['output']")
+
+
+def text_of_response(response: Any) -> str:
+    """Return what is said in a response of OpenAI's form; raises `LookupError` or `TypeError` if it has another."""
+    return str(response["choices"][0]["message"]["content"] or "")

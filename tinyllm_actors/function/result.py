@@ -15,7 +15,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypeAlias, TypedDict, TypeGuard, cast
 
 from tinyllm_actors.errors import ActorError, ActorFailed, FunctionFailed, ModelError, StartFailed
-from tinyllm_actors.kernel.redaction import MASK, is_secret_name, redact
+from tinyllm_actors.kernel.redaction import MASK, is_secret_name, redact, redact_start
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +28,6 @@ MAX_VALUE_CHARS = 200
 
 MAX_MESSAGE_CHARS = 10_000
 """How much of an exception's text a failure shows: a peer may say anything of any length."""
-
-LONGEST_SECRET = 1_000
 
 
 class FieldError(TypedDict):
@@ -125,11 +123,10 @@ def failure(error: BaseException, *, state: str, partial: Any = None) -> Failure
 
 
 def _bounded(message: str) -> str:
-    """Return the message redacted, and cut if it is too long; not through a secret, half of which looks like none."""
+    """Return the message redacted, and cut if it is too long."""
     if len(message) <= MAX_MESSAGE_CHARS:
         return redact(message)
-    shown = redact(message[: MAX_MESSAGE_CHARS + LONGEST_SECRET])[:-LONGEST_SECRET]
-    return f"{shown[:MAX_MESSAGE_CHARS]}… ({len(message)} characters)"
+    return f"{redact_start(message, MAX_MESSAGE_CHARS)}… ({len(message)} characters)"
 
 
 def _is_validation_error(error: BaseException) -> TypeGuard[ValidationError]:

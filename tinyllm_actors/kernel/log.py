@@ -20,7 +20,7 @@ from tinyllm_actors.kernel.events import (
     Unanswered,
 )
 from tinyllm_actors.kernel.json_log import JsonLog
-from tinyllm_actors.kernel.redaction import read_environment, redact
+from tinyllm_actors.kernel.redaction import read_environment, redact, redact_start
 from tinyllm_actors.kernel.transition_filter import TransitionFilter, configured_filter
 
 if TYPE_CHECKING:
@@ -126,10 +126,8 @@ def _failed_call_line(sink: Any) -> Callable[[CallFailed], None]:
         if isinstance(cause, ActorFailed | StartFailed):
             cause = cause.cause
         if not isinstance(cause, _TOLD):
-            # Cut behind what is shown, and then redacted: of half a secret nobody knows that it is one.
-            said = redact(str(cause)[: 2 * MAX_CAUSE_CHARS])[:MAX_CAUSE_CHARS]
             sink.warning(
-                f"[{redact(event.name)}] failed: {type(cause).__name__}: {said}",
+                f"[{redact(event.name)}] failed: {type(cause).__name__}: {redact_start(str(cause), MAX_CAUSE_CHARS)}",
                 logger=CALL_LOGGER,
                 actor=event.path,
                 state=str(event.state),

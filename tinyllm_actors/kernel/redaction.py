@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["MASK", "add_redactions", "is_secret_name", "masked", "read_environment", "redact"]
+__all__ = ["MASK", "add_redactions", "is_secret_name", "masked", "read_environment", "redact", "redact_start"]
 
 MASK: Final = "***"
+
+LONGEST_SECRET: Final = 1_000
 
 MIN_VALUE_CHARS: Final = 8
 """A shorter value of the environment is not looked for: it would be found in words that have nothing to do with it."""
@@ -213,6 +215,16 @@ def redact(text: str) -> str:
     for pattern in _policy.patterns:
         text = pattern.sub(MASK, text)
     return text
+
+
+def redact_start(text: str, limit: int) -> str:
+    """Return the first `limit` characters of a text at most, redacted.
+
+    It is cut behind what is shown, then redacted, and then cut to size: half of a secret looks like none.
+    """
+    if len(text) <= limit:
+        return redact(text)[:limit]
+    return redact(text[: limit + LONGEST_SECRET])[:-LONGEST_SECRET][:limit]
 
 
 def is_secret_name(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from tinyllm_actors.function.answer import text_of_response
 from tinyllm_actors.function.language.said import role_of, text_of
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def answer_text(output: Any) -> str:
     response = found.get("response")
     if isinstance(response, dict):
         try:
-            return str(cast("dict[str, Any]", response)["choices"][0]["message"]["content"] or "").strip()
+            return text_of_response(response).strip()
         except (LookupError, TypeError):
             return ""
     texts = [found.get(key) for key in ("summary", "content", "text", "output", "response")]

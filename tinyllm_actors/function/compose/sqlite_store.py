@@ -128,8 +128,9 @@ class SQLiteStore(CacheStore):
                     " (SELECT key FROM tinyllm_actors_cache ORDER BY used LIMIT ?)",
                     (count - self.size,),
                 )
-        except BaseException:
-            database.execute("ROLLBACK")
+        except BaseException:  # a transaction that is left open would lock everybody out
+            if database.in_transaction:  # else an error has ended it, and is what to tell
+                database.execute("ROLLBACK")
             raise
         database.execute("COMMIT")
 

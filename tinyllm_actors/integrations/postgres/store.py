@@ -99,6 +99,7 @@ class PostgresStore(ConversationStore):
 
     async def open(self) -> None:
         """Connect, and make the tables or bring them up to date."""
+        first = self._bridge is None
         if self._bridge is None:
             self._bridge = acquire_bridge()
             self._connections = pool.Connections(self._dsn, self.name, self.max_connections, self.retry_for)
@@ -107,7 +108,8 @@ class PostgresStore(ConversationStore):
             await self._bridge.call(self._connections.open)
             await self._run(partial(schema.migrate, name=self.name), writes=False)
         except BaseException:
-            await self.aclose()
+            if first:  # else somebody else is using it
+                await self.aclose()
             raise
 
     async def aclose(self) -> None:

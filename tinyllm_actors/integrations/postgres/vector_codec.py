@@ -1,4 +1,8 @@
-"""pgvector's types as the server sends and reads them: arrays of floats, not one number after the other."""
+"""pgvector's types as the server sends and reads them: arrays of floats, not one number after the other.
+
+The package `pgvector` has codecs too. Its `Vector` is made of a list and gives one back: 20 µs a vector of 384, where
+arrays take 0.6, and every row that is stored or shown is one.
+"""
 
 from __future__ import annotations
 

@@ -156,6 +156,7 @@ class PostgresVectorStore(VectorStore):
         Raises:
             ConfigurationError: the server has no pgvector, or the user may not use it, or the tables are newer.
         """
+        first = self._bridge is None
         if self._bridge is None:
             self._bridge = acquire_bridge()
             self._connections = pool.Connections(
@@ -167,7 +168,8 @@ class PostgresVectorStore(VectorStore):
             # Each who opens it does this, as its connection may be older than what another one makes.
             await self._run(partial(vector_schema.prepare, name=self.name), writes=False)
         except BaseException:
-            await self.aclose()
+            if first:  # else somebody else is using it
+                await self.aclose()
             raise
 
     async def aclose(self) -> None:

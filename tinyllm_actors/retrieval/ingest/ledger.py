@@ -181,8 +181,9 @@ def _many(statements: Sequence[tuple[str, Sequence[tuple[Any, ...]]]], database:
         for statement, rows in statements:
             database.executemany(statement, rows)
         database.execute("COMMIT")
-    except BaseException:
-        database.execute("ROLLBACK")
+    except BaseException:  # a transaction that is left open would lock everybody out
+        if database.in_transaction:  # else an error has ended it, and is what to tell
+            database.execute("ROLLBACK")
         raise
 
 
